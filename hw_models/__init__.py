@@ -1,0 +1,1 @@
+"""What hardware would do: pipelines and their executors, memory, energy and accelerators."""
