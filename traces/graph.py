@@ -68,7 +68,7 @@ class OpGraph:
 
     def __iter__(self) -> Iterator[Op]:
         """Yield the ops in program order."""
-        return (op for _, op in self.dag.nodes(data="op"))
+        return (self[name] for name in self.dag)
 
     def __len__(self) -> int:
         return len(self.dag)
@@ -90,13 +90,9 @@ class OpGraph:
         """Dense multiply-accumulates of the whole graph."""
         return sum(op.macs for op in self)
 
-    def with_weights(
-        self, weights: Mapping[str, NDArray[np.float32]], patterns: Mapping[str, str]
-    ) -> OpGraph:
+    def with_weights(self, weights: Mapping[str, NDArray[np.float32]], patterns: Mapping[str, str]) -> OpGraph:
         """Return the graph with these weights and patterns; captured operands are dropped: they may change."""
-        return replace(
-            self, weights={**self.weights, **weights}, patterns={**self.patterns, **patterns}, operands={}
-        )
+        return replace(self, weights={**self.weights, **weights}, patterns={**self.patterns, **patterns}, operands={})
 
     def with_operands(self, operands: Mapping[str, tuple[Bitmap, ...]]) -> OpGraph:
         """Return the graph with captured operand bitmaps."""
