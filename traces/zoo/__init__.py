@@ -1,0 +1,95 @@
+"""The zoo: well-known networks in plain torch, with seeded weights and inputs.
+
+A model here has the published shapes, not the published weights: its values are random. Torch is imported
+when one is built.
+
+>>> sorted(ZOO)[:3]
+['bert_base', 'gru', 'llama2_7b']
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from traces.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class ZooEntry:
+    """One network: its name, what it is in a few words, and ``module:function`` of its factory."""
+
+    name: str
+    description: str
+    factory: str
+
+
+ZOO: dict[str, ZooEntry] = {
+    entry.name: entry
+    for entry in (
+        ZooEntry("mobilenet_v1", "MobileNet v1, 224x224 image", "traces.zoo.mobilenet:mobilenet_v1"),
+        ZooEntry("mobilenet_v2", "MobileNet v2, 224x224 image", "traces.zoo.mobilenet:mobilenet_v2"),
+        ZooEntry("resnet18", "ResNet-18, 224x224 image", "traces.zoo.resnet:resnet18"),
+        ZooEntry("resnet50", "ResNet-50 v1.5, 224x224 image", "traces.zoo.resnet:resnet50"),
+        ZooEntry("vgg19", "VGG-19 with batch norm, 224x224 image", "traces.zoo.vgg:vgg19"),
+        ZooEntry("vit_b16", "ViT-B/16, 224x224 image", "traces.zoo.vit:vit_b16"),
+        ZooEntry("bert_base", "BERT base encoder, 128 tokens", "traces.zoo.bert:bert_base"),
+        ZooEntry("gru", "two GRU layers of 256, 50 frames of speech", "traces.zoo.recurrent:gru"),
+        ZooEntry("lstm", "two LSTM layers of 256, 50 frames of speech", "traces.zoo.recurrent:lstm"),
+        ZooEntry("llama2_7b", "Llama 2 7B, prompt of 128 tokens, shapes only", "traces.zoo.llama:llama2_7b"),
+    )
+}
+
+
+def find(name: str) -> ZooEntry | None:
+    """Return the entry of a name such as ``resnet50``, ``zoo:resnet50`` or ``ViT-B16``; None if unknown."""
+    return ZOO.get(_plain(name))
+
+
+def near_misses(name: str) -> list[str]:
+    """Return up to three names of the zoo that are spelt almost like this one, best first."""
+    return get_close_matches(_plain(name), ZOO, n=3)
+
+
+def build(name: str, *, seed: int = 0, reduced: bool = False) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Build a network of the zoo, in evaluation mode, and inputs for it.
+
+    Parameters
+    ----------
+    name
+        A key of `ZOO`; ``zoo:`` before it and hyphens for underscores are accepted.
+    seed
+        Seeds weights and inputs; torch's global random state is left as it was.
+    reduced
+        Build the same code with one block of each kind, few channels and a small input, for quick tests.
+
+    Returns
+    -------
+    model, inputs
+        Inputs are float32 standard normal images (1, 3, 224, 224) or frames (1, timesteps, features), or
+        int64 token numbers (1, tokens). ``llama2_7b`` and its inputs stand on the meta device, without data.
+
+    Raises
+    ------
+    InputError
+        If the zoo has no such name.
+    """
+    entry = find(name)
+    if entry is None:
+        raise InputError.must("the zoo's model", f"one of {', '.join(sorted(ZOO))}", name)
+    import torch
+
+    module, _, function = entry.factory.partition(":")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, inputs = getattr(import_module(module), function)(reduced=reduced)
+    return model.eval(), inputs
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().removeprefix("zoo:").replace("-", "_")
