@@ -42,7 +42,10 @@ def run(pipeline: Pipeline) -> Schedule:
     stage_number = {stage.name: i for i, stage in enumerate(stages)}
     resource_of = np.array([number.get(stage.resource or "", -1) for stage in stages], dtype=np.int64)
     mode = [_FREE if r < 0 else _SHARED if pipeline.resources[r].order is None else _ORDERED for r in resource_of]
-    orders = [[stage_number[name] for name in resource.order or ()] for resource in pipeline.resources]
+    orders = [
+        np.zeros(0, np.int64) if r.order is None else np.array([stage_number[u] for u in r.users])[r.order]
+        for r in pipeline.resources
+    ]
     capacities = [resource.capacity for resource in pipeline.resources]
     end = np.empty_like(service)
     served = _run(
@@ -55,7 +58,7 @@ def run(pipeline: Pipeline) -> Schedule:
         np.concatenate([np.zeros(0, np.int64), *tables]),
         resource_of,
         np.array(mode, dtype=np.int64),
-        np.array([i for order in orders for i in order], dtype=np.int64),
+        np.concatenate([np.zeros(0, np.int64), *orders]),
         np.concatenate(([0], np.cumsum([len(order) for order in orders]))).astype(np.int64),
         np.concatenate(([0], np.cumsum(capacities))).astype(np.int64),
         end,

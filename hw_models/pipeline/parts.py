@@ -82,19 +82,22 @@ class Resource:
     """What stages share: a DRAM channel, one PE array.
 
     Without ``order`` it is granted first come, first served; requests of the same cycle go by the order of
-    the stages in the pipeline. With ``order``, a sequence of stage names with one entry a token, it is
-    granted in just that order, as a DMA engine works off its list of descriptors.
+    the stages in the pipeline. With ``order``, which names the stage of each grant as an index into ``users``, it
+    is granted in just that order, as a DMA engine works off its list of descriptors.
     """
 
     name: str
     capacity: int = 1
-    order: tuple[str, ...] | None = None
+    order: Cycles | None = None
+    users: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.capacity < 1:
             raise ValueError(f"capacity of resource {self.name} must be at least 1, not {self.capacity}")
-        if self.order is not None and self.capacity != 1:
-            raise ValueError(f"resource {self.name} must have capacity 1, as it is granted in a fixed order")
+        if self.order is not None:
+            object.__setattr__(self, "order", _integers(f"order of resource {self.name}", self.order))
+            if self.capacity != 1:
+                raise ValueError(f"resource {self.name} must have capacity 1, as it is granted in a fixed order")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

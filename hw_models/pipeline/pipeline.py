@@ -62,9 +62,12 @@ class Pipeline:
             _check_edge(edge, tokens[edge.producer], tokens[edge.consumer])
         for resource in self.resources:
             if resource.order is not None:
-                users = {s.name: len(s) for s in self.stages if s.resource == resource.name and len(s)}
-                if Counter(resource.order) != users:
-                    raise ValueError(f"order of resource {resource.name} must name each token of {users} once")
+                users = {s.name: len(s) for s in self.stages if s.resource == resource.name}
+                turns = np.bincount(resource.order, minlength=len(resource.users)).tolist()
+                if dict(zip(resource.users, turns, strict=False)) != users:
+                    raise ValueError(
+                        f"order of resource {resource.name} must name its users' tokens, {users}, once each"
+                    )
 
     @property
     def tokens(self) -> int:

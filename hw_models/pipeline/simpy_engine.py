@@ -175,10 +175,13 @@ class _Arbiter:
         self._grant(request[1])
 
     def _take_turns(self, name: str) -> None:
-        order = self._resource(name).order or ()
+        resource = self._resource(name)
+        if resource.order is None or self.turns[name] == len(resource.order):
+            return
+        next_user = resource.users[resource.order[self.turns[name]]]
         for request in self.requests:
-            rank, resource, granted = request
-            if resource == name and order[self.turns[name]] == self.pipeline.stages[rank].name:
+            rank, wanted, granted = request
+            if wanted == name and self.pipeline.stages[rank].name == next_user:
                 if not self.in_use[name]:
                     self.turns[name] += 1
                     self.in_use[name] += 1

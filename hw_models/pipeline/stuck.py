@@ -40,4 +40,5 @@ def _holder(pipeline: Pipeline, served: Sequence[int], stage: int) -> int:
     (resource,) = (r for r in pipeline.resources if r.name == pipeline.stages[stage].resource)
     users = [i for i, s in enumerate(pipeline.stages) if s.resource == resource.name]
     granted = sum(served[i] for i in users)
-    return names.index((resource.order or ())[granted])
+    turn = -1 if resource.order is None else int(resource.order[granted])
+    return names.index(resource.users[turn])
