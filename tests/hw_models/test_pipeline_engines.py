@@ -53,8 +53,9 @@ def pipelines(draw: Callable) -> Pipeline:
         service = draw(st.lists(st.integers(0, 4), min_size=tokens, max_size=tokens))
         resource = draw(st.sampled_from([None, None, "r0", "r1", "r2"]))
         stages.append(Stage(f"s{s}", np.array(service, dtype=np.int64), resource, draw(st.sampled_from([0, 0, 3]))))
-    turns = [s.name for s in stages if s.resource == "r2" for _ in range(len(s))]
-    resources.append(Resource("r2", order=tuple(draw(st.permutations(turns)))))
+    users = [s for s in stages if s.resource == "r2"]
+    turns = [i for i, s in enumerate(users) for _ in range(len(s))]
+    resources.append(Resource("r2", order=draw(st.permutations(turns)), users=tuple(s.name for s in users)))
     fifos, edges = [], []
     for link in range(draw(st.integers(0, 6)) if count > 1 else 0):
         a, b = draw(st.permutations(range(count)))[:2]
@@ -161,7 +162,7 @@ def test_ties_go_by_stage_order() -> None:
 def test_ordered_resource_keeps_its_order() -> None:
     """An ordered resource lets an early request wait for the one whose turn it is."""
     stages = (Stage("late", [7]), Stage("a", [1], "dma"), Stage("b", [1], "dma"))
-    pipeline = Pipeline(stages, (Fifo("late", "a", 1),), (Resource("dma", order=("a", "b")),))
+    pipeline = Pipeline(stages, (Fifo("late", "a", 1),), (Resource("dma", order=[0, 1], users=("a", "b")),))
     for run in (compiled.run, simpy_engine.run):
         assert run(pipeline).end_cycles["b"].tolist() == [9]
 
@@ -203,7 +204,7 @@ def test_users_process_shares_the_simpy_environment() -> None:
             lambda: Pipeline((Stage("a", [1] * 3), Stage("b", [1])), (Fifo("a", "b", 2, [3]),)),
             "FIFO a->b can deadlock: token 0 of b needs 3 tokens at once, but its capacity is 2",
         ),
-        (lambda: Pipeline((Stage("a", [1]),), (), (Resource("r", order=("a",)),)), "order of resource r"),
+        (lambda: Pipeline((Stage("a", [1]),), (), (Resource("r", order=[0], users=("a",)),)), "order of resource r"),
     ],
 )
 def test_bad_parts_are_refused(build: Callable[[], object], sentence: str) -> None:
