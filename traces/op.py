@@ -13,8 +13,28 @@ ARRAY_KINDS = ("conv", "depthwise", "linear", "matmul", "recurrent")
 #: Vector kinds that touch each output element once and need nothing but it (and constants):
 #: they can be done on the way out of the array.
 ELEMENTWISE_KINDS = frozenset(
-    "relu relu6 gelu silu sigmoid tanh hardswish hardsigmoid leaky_relu elu clamp batch_norm scale neg abs"
-    " exp erf pow sqrt rsqrt".split()
+    (
+        "relu",
+        "relu6",
+        "gelu",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "hardswish",
+        "hardsigmoid",
+        "leaky_relu",
+        "elu",
+        "clamp",
+        "batch_norm",
+        "scale",
+        "neg",
+        "abs",
+        "exp",
+        "erf",
+        "pow",
+        "sqrt",
+        "rsqrt",
+    )
 )
 
 
@@ -40,7 +60,10 @@ class Op:
     gate_lane_ops
         Vector work inside the op, done on each timestep's output before the next one starts.
     input_values, output_value
-        Names of the values of the traced program that are operands (I first) and result; empty without one.
+        Names of the values of the traced program that are operands (I first) and result; empty where the
+        program has no value that is just this result.
+    bias
+        Name of the parameter in the program's state that ``output_value`` has added, one an output channel.
     """
 
     name: str
@@ -54,6 +77,7 @@ class Op:
     gate_lane_ops: int = 0
     input_values: tuple[str, ...] = ()
     output_value: str = ""
+    bias: str | None = None
 
     def __post_init__(self) -> None:
         if (self.gemm is None) == (self.vector is None):
