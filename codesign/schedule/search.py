@@ -38,10 +38,7 @@ def search(nest: Nest, dataflow: int, array: Array, found: Candidates, own_first
     ``next_w_most``: no first W tile of the next op takes more DRAM cycles than this.
     """
     first_w = np.zeros_like(found.first_w) if own_first_w else found.first_w
-    order = np.lexsort((first_w, found.dram, found.bound))
-    return _search(
-        nest, dataflow, array, found.tiles, found.bound, found.dram, first_w, order, own_first_w, next_w_most
-    )
+    return _search(nest, dataflow, array, found.tiles, found.bound, found.dram, first_w, own_first_w, next_w_most)
 
 
 @numba.njit(cache=True)
@@ -53,24 +50,31 @@ def _search(
     bound: Ints,
     dram: Ints,
     first_w: Ints,
-    order: Ints,
     own_first_w: bool,
     next_w_most: int,
 ) -> Options:
-    kept = np.empty((3, len(order)), np.int64)
-    index = np.empty(len(order), np.int64)
+    kept, index = np.empty((3, len(bound)), np.int64), np.empty(len(bound), np.int64)
+    left = np.arange(len(bound))
     count = tried = 0
-    for c in order:
-        if superfluous(kept, count, bound[c], dram[c], first_w[c], next_w_most):
-            continue
+    while len(left):
+        # Try the most promising one, then drop all that it makes superfluous.
+        c = left[0]
+        for other in left:
+            if (bound[other], dram[other], first_w[other]) < (bound[c], dram[c], first_w[c]):
+                c = other
         tile = Tile(tiles[c, 0], tiles[c, 1], tiles[c, 2], tiles[c, 3], tiles[c, 4], tiles[c, 5], tiles[c, 6])
-        steps = gemm_steps(nest, tile, dataflow, array)
-        alone, through = durations(steps, array, own_first_w)
+        alone, through = durations(gemm_steps(nest, tile, dataflow, array), array, own_first_w)
         tried += 1
         if not superfluous(kept, count, alone, through, first_w[c], next_w_most):
             kept[0, count], kept[1, count], kept[2, count] = alone, through, first_w[c]
             index[count] = c
             count += 1
+        stay = np.empty(len(left), np.bool_)
+        for i, other in enumerate(left):
+            stay[i] = other != c and not superfluous(
+                kept, count, bound[other], dram[other], first_w[other], next_w_most
+            )
+        left = left[stay]
     by_time = np.argsort(kept[0, :count])
     return Options(index[:count][by_time], kept[0][by_time], kept[1][by_time], kept[2][by_time], tried)
 

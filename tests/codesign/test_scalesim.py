@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from codesign.sparsify import sparsify
 from codesign.simulate import simulate
+from codesign.sparsify import sparsify
 from traces.gemm import Gemm
 from traces.graph import OpGraph
 from traces.op import Op
