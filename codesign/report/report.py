@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from codesign.report.layers import layers_csv
 from codesign.report.record import OpRecord
+from codesign.report.save import save
+from codesign.report.table import explain, table
+from codesign.report.timeline import timeline
 from hw_models.pipeline import Schedule
 from hw_models.systolic.config import SystolicConfig
 from hw_models.systolic.network import Network
@@ -89,6 +94,31 @@ class Report:
     def to_json(self, indent: int | None = 2) -> str:
         """Return `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def table(self, *, max_rows: int | None = None, width: int = 118) -> str:
+        """Return ops, totals and notes as text; with ``max_rows`` only the ops with the most cycles."""
+        return table(self, max_rows=max_rows, width=width)
+
+    def explain(self, *, max_rows: int | None = None) -> str:
+        """Return the mapping of each op in words, with the cycles of the other dataflows."""
+        return explain(self, max_rows=max_rows)
+
+    def to_csv(self) -> str:
+        """Return one row an op; see `codesign.report.layers.layers_csv`."""
+        return layers_csv(self)
+
+    def timeline(self) -> dict[str, Any]:
+        """Return Chrome trace events; see `codesign.report.timeline.timeline`."""
+        return timeline(self)
+
+    def save(self, directory: Path | str) -> Path:
+        """Write all of it into a new directory; see `codesign.report.save.save`."""
+        return save(self, directory)
+
+    def _repr_html_(self) -> str:
+        from codesign.report.page import html_table
+
+        return html_table(self, max_rows=20)
 
     def __repr__(self) -> str:
         return (

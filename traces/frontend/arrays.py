@@ -150,7 +150,7 @@ def product(walk: Walk, node: fx.Node) -> list[Op]:
     assert isinstance(right, fx.Node)
     added = elements(node) if isinstance(addend, fx.Node) and addend in walk.active else 0
     bias = walk.parameter(addend)
-    one_each = bias is not None and len(shape(addend)) == 1
+    one_each = bias is not None and isinstance(addend, fx.Node) and len(shape(addend)) == 1
     pure = (addend is None or one_each) and not node.kwargs  # kwargs scale the product or the addend
     if walk.is_parameter(right):
         batch = prod(shape(right)[:-2])
