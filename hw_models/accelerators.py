@@ -33,9 +33,10 @@ def load_accelerator(name_or_path: str, settings: Iterable[str] = ()) -> Systoli
     if name_or_path.endswith((".yaml", ".yml")):
         path = Path(name_or_path)
     elif name_or_path not in preset_names():
-        near = difflib.get_close_matches(name_or_path, preset_names(), n=3, cutoff=0.4) or preset_names()
+        near = difflib.get_close_matches(name_or_path, preset_names(), n=3, cutoff=0.4)
+        meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(preset_names())};"
         raise InputError(
-            f"unknown accelerator {name_or_path!r}; did you mean {' or '.join(near)}?"
-            " `codesign accelerators` lists them all; a path to a .yaml file works too"
+            f"unknown accelerator {name_or_path!r}; {meant} `codesign accelerators` lists them all, and a path to a"
+            " .yaml file works too"
         )
     return SystolicConfig.read(with_settings(read_yaml(path), settings), name_or_path)

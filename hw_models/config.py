@@ -62,7 +62,7 @@ def with_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str, 
     merged = _copy(values)
     for setting in settings:
         path, equals, text = setting.partition("=")
-        if not equals or not path.strip() or not text.strip():
+        if not equals or not all(part.strip() for part in path.split(".")) or not text.strip():
             raise InputError.must("--set", "of the form key=value, such as array.rows=64", setting)
         *sections, key = path.strip().split(".")
         at = merged
@@ -89,6 +89,7 @@ _RULES = {
     "bool_type": "true or false",
     "string_type": "text",
     "list_type": "a list",
+    "too_short": "a list of at least one",
     "model_type": "a section with keys of its own",
 }
 

@@ -43,6 +43,10 @@ class Gemm:
             value, least = getattr(self, field.name), 0 if field.name.startswith("pad") else 1
             if not isinstance(value, int) or value < least:
                 raise InputError.must(field.name, f"a whole number of at least {least}", value)
+        if self.macs >= 2**62:
+            raise InputError(
+                f"an op must have fewer than 2^62 multiply-accumulates, not {self.macs:.1e}; is a size mistyped?"
+            )
 
     @classmethod
     def matmul(cls, m: int, n: int, k: int, groups: int = 1) -> Gemm:

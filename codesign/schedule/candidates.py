@@ -16,6 +16,9 @@ from hw_models.systolic.folds import ceil_div, tile_cycles
 from hw_models.systolic.steps import Array, Ints, Nest, Tile, bits_to_bytes, metadata_bits, reduction, span
 from hw_models.systolic.timing import dram_cycles
 
+#: Tilings into more tiles than this are left out: they would take gigabytes to lay out, and none is worth it.
+MOST_STEPS = 1 << 22
+
 
 class Touched(NamedTuple):
     """Input rows and columns that a cut of the output positions loads: of all tiles in sum, and the most of one."""
@@ -93,10 +96,20 @@ def _survey(
                     work = nest.groups * _array_cycles(nest, tile, dataflow, array)
                     for n_outer in range(orders):
                         tile = Tile(g, positions[p, 0], positions[p, 1], positions[p, 2], n, c, n_outer)
+                        if _steps(nest, tile) > MOST_STEPS:
+                            continue
                         cycles[:, found] = _bounds(nest, tile, touched, array, work, w)
                         tiles[found] = np.array(tile)
                         found += 1
     return Candidates(tiles[:found], cycles[0, :found], cycles[1, :found], cycles[2, :found], least)
+
+
+@numba.njit(cache=True)
+def _steps(nest: Nest, tile: Tile) -> float:
+    """Return how many tiles of work a tiling makes, as a float: it may be astronomical."""
+    positions = ceil_div(nest.batch, tile.batch) * ceil_div(nest.out_h, tile.rows) * ceil_div(nest.out_w, tile.cols)
+    parts = float(ceil_div(nest.groups, tile.groups)) * ceil_div(nest.filters, tile.n)
+    return parts * positions * ceil_div(nest.channels, tile.channels)
 
 
 @numba.njit(cache=True)
@@ -145,7 +158,11 @@ def _bounds(
     first = int(first_input * array.input_bits / 8 / array.bytes_per_cycle) + array.latency_cycles
     last = int(last_output * array.output_bits / 8 / array.bytes_per_cycle)
     dram = loads + int(outputs * array.output_bits / 8 / array.bytes_per_cycle)
-    bound = max(dram, loads + array.latency_cycles + last, first + work + last)
+    g_tiles = ceil_div(nest.groups, tile.groups)
+    w_loads, i_loads = w_passes * n_tiles * k_tiles * g_tiles, i_passes * m_tiles * k_tiles * g_tiles
+    # A tile waits for the half that the tile two before it had, so every second load shows the latency.
+    halves = max(w_loads // 2, (m_tiles + 1) // 2 if nest.timestep_rows else (i_loads + 1) // 2)
+    bound = max(dram, loads + array.latency_cycles + last, first + work + last, halves * array.latency_cycles)
     return bound, dram, dram_cycles(w_tile_bytes, array.bytes_per_cycle)
 
 

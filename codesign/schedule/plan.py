@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.lower import Task
-from codesign.schedule.candidates import candidates
+from codesign.schedule.candidates import MOST_STEPS, candidates
 from codesign.schedule.search import Options, search
 from codesign.schedule.vectors import vector_options
 from hw_models.systolic.config import SystolicConfig
@@ -186,4 +186,6 @@ def _does_not_fit(task: Task, config: SystolicConfig, least: Ints) -> InputError
                 f"its smallest {operand} tile takes {need:,} bytes, but half of memory.sram.{operand}_bytes is"
                 f" {half:,}: {2 * (need - half):,} bytes more are needed"
             )
+    if not lacking:
+        lacking.append(f"it takes more than {MOST_STEPS:,} tiles to run it in these buffers; enlarge memory.sram")
     return InputError(f"{task.op.name} does not fit {config.name}: {'; '.join(lacking)}")

@@ -46,7 +46,8 @@ def _search(
         first = dram_cycles(bits_to_bytes(elements_in // c, array.input_bits), array.bytes_per_cycle)
         last = dram_cycles(bits_to_bytes(ceil_div(elements_out, c), array.output_bits), array.bytes_per_cycle)
         dram[at] = loads + stores
-        bound[at] = max(dram[at], array.latency_cycles + last + max(loads, first + work))
+        waits = (c + 1) // 2 * array.latency_cycles  # every second load waits for the half of the one two before it
+        bound[at] = max(dram[at], array.latency_cycles + last + max(loads, first + work), waits)
     kept, index = np.empty((3, len(chunks)), np.int64), np.empty(len(chunks), np.int64)
     count = tried = 0
     for at in np.argsort(bound):

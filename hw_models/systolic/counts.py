@@ -38,9 +38,7 @@ class Counts:
     lane_ops: int
 
 
-def count(
-    steps: Steps, config: SystolicConfig, dense: Nest | None, run: Nest | None, lane_ops: int
-) -> Counts:
+def count(steps: Steps, config: SystolicConfig, dense: Nest | None, run: Nest | None, lane_ops: int) -> Counts:
     """Return the counts of an op: ``dense`` is its loop nest, ``run`` the one it runs with (None: a vector op)."""
     bits = config.precision
     moved = {

@@ -36,13 +36,17 @@ class Mapping:
 
     def __str__(self) -> str:
         if self.tile is None:
-            return f"{self.chunks} chunks"
+            return _some(self.chunks, "chunk")
         t = self.tile
         order = "n, m, k" if t.n_outer else "m, n, k"
         groups = f"{t.groups} groups x " if t.groups > 1 else ""
         batch = f"{t.batch} x " if t.batch > 1 else ""
         compressed = ", N:M compressed" if self.compressed else ""
         return (
-            f"{self.dataflow}{compressed}: tiles of {groups}{batch}{t.rows} x {t.cols} outputs, {t.n} filters,"
-            f" {t.channels} channels; loops {order}"
+            f"{self.dataflow}{compressed}: tiles of {groups}{batch}{t.rows} x {t.cols} outputs,"
+            f" {_some(t.n, 'filter')}, {_some(t.channels, 'channel')}; loops {order}"
         )
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

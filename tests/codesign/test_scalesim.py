@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from codesign.simulate import simulate
-from codesign.sparsify import sparsify
+from codesign.simulation import simulate
+from codesign.sparsification import sparsify
 from traces.gemm import Gemm
 from traces.graph import OpGraph
 from traces.op import Op

@@ -11,8 +11,8 @@ from networks import as_settings, graphs, settings_of_arrays
 from codesign.lower import lower
 from codesign.schedule import make_plan, steps_of
 from codesign.schedule.candidates import candidates
-from codesign.simulate import simulate
-from codesign.sparsify import sparsify
+from codesign.simulation import simulate
+from codesign.sparsification import sparsify
 from hw_models.accelerators import load_accelerator
 from hw_models.pipeline import compiled, simpy_engine
 from hw_models.systolic.folds import DATAFLOWS

@@ -13,8 +13,8 @@ import traces
 from codesign import verify
 from codesign.lower import lower
 from codesign.schedule import make_plan, steps_of
-from codesign.simulate import simulate
-from codesign.sparsify import sparsify
+from codesign.simulation import simulate
+from codesign.sparsification import sparsify
 from hw_models.accelerators import load_accelerator
 from hw_models.systolic import functional
 from traces.errors import InputError

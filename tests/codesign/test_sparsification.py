@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codesign.patterns import NM, Block, Dense, parse_pattern
-from codesign.sparsify import SparsityRow, sparsify, sparsity_summary
+from codesign.sparsification import SparsityRow, sparsify, sparsity_summary
 from traces.bitmap import Bitmap
 from traces.errors import InputError
 from traces.gemm import Gemm

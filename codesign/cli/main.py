@@ -1,0 +1,24 @@
+"""Main: the group of all commands."""
+
+from __future__ import annotations
+
+import click
+
+from codesign.cli.accelerators import accelerators
+from codesign.cli.errors import Commands
+from codesign.cli.simulate import simulate
+from codesign.cli.zoo import zoo
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sparse-codesign", prog_name="codesign")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Simulate sparse neural networks on accelerators, cycle by cycle, from your own torch model and real data."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+main.add_command(simulate)
+main.add_command(accelerators)
+main.add_command(zoo)
