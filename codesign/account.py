@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw_models.network.network import EXECUTE, STORE, Network
+from hw_models.network.steps import Ints
 from hw_models.pipeline import Schedule
-from hw_models.systolic.network import EXECUTE, STORE, Network
-from hw_models.systolic.steps import Ints
 
 #: What the array (or vector unit) waits for: a tile of W or I, a free half of the output buffer; ``drain`` is the
 #: time from an op's last work until its last output is stored, before the next op may load its input.

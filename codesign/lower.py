@@ -4,41 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codesign.fuse import Chain, fuse
+from hw_models.network.steps import ceil_div
 from hw_models.systolic.config import SystolicConfig
-from hw_models.systolic.folds import ceil_div
-from hw_models.systolic.steps import Nest
+from hw_models.systolic.tiling import Nest
 from traces.graph import OpGraph
 from traces.nm import parse_nm
-from traces.op import ELEMENTWISE_KINDS, Op
+from traces.op import Op
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An op with what is fused onto it.
+    """An op with what is fused onto it, and its loop nests.
 
     Attributes
     ----------
-    op
-        Runs on the array if it has a gemm, else on the vector unit.
-    fused
-        Elementwise ops done on its output on the way out, at no memory traffic of their own.
+    chain
+        The op runs on the array if it has a gemm, else on the vector unit.
     dense, compressed
         The loop nest over all weights and, where the array can skip the pattern of W, over the kept ones only;
         None for a vector op.
-    after
-        Indices of the tasks whose outputs it reads.
     """
 
-    op: Op
-    fused: tuple[Op, ...]
+    chain: Chain
     dense: Nest | None
     compressed: Nest | None
-    after: tuple[int, ...]
 
     @property
-    def lane_ops(self) -> int:
-        """Vector work of a vector op and what is fused onto it."""
-        return sum(op.vector.lane_ops for op in (self.op, *self.fused) if op.vector)
+    def op(self) -> Op:
+        """The op at the head of the chain."""
+        return self.chain.op
 
     @property
     def prefetchable(self) -> bool:
@@ -47,28 +42,16 @@ class Task:
 
 
 def lower(graph: OpGraph, config: SystolicConfig) -> list[Task]:
-    """Return the tasks of a graph in program order, elementwise ops fused onto their only producer."""
-    chains: dict[str, list[Op]] = {}
-    head: dict[str, str] = {}
-    for op in graph:
-        producers = graph.producers(op.name)
-        if op.kind in ELEMENTWISE_KINDS and len(producers) == 1 and graph.consumers(producers[0]) == [op.name]:
-            head[op.name] = head[producers[0]]
-            chains[head[op.name]].append(op)
-        else:
-            head[op.name] = op.name
-            chains[op.name] = [op]
-    number = {name: i for i, name in enumerate(chains)}
+    """Return the tasks of a graph in program order."""
     tasks = []
-    for op, *fused in chains.values():
-        after = sorted({number[head[name]] for name in graph.producers(op.name)})
-        dense = compressed = None
+    for chain in fuse(graph):
+        op, dense, compressed = chain.op, None, None
         if op.gemm is not None:
-            dense = _nest(op, tuple(fused), 1, 1)
+            dense = _nest(op, chain.fused, 1, 1)
             n, m = _skippable(graph.patterns.get(op.name), config.array.nm_max_m)
             if n < m and op.weight is not None:
-                compressed = _nest(op, tuple(fused), n, m)
-        tasks.append(Task(op, tuple(fused), dense, compressed, tuple(after)))
+                compressed = _nest(op, chain.fused, n, m)
+        tasks.append(Task(chain, dense, compressed))
     return tasks
 
 

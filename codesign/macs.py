@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.patterns import parse_pattern
-from hw_models.systolic.steps import Nest, reduction
+from hw_models.systolic.tiling import Nest, reduction
 from traces.effectual import effectual_macs
 from traces.graph import OpGraph
 from traces.op import Op

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codesign.lower import Task
 from hw_models.systolic.functional import execute
 from hw_models.systolic.mapping import Mapping
-from hw_models.systolic.steps import Nest
+from hw_models.systolic.tiling import Nest
 from kernels.formats import NM
 from traces.errors import InputError
 from traces.graph import OpGraph

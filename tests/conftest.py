@@ -1,10 +1,18 @@
-"""Shared by all tests: where the golden tables of other people's simulators lie, if they are there."""
+"""Shared by all tests: a Numba cache that cannot be stale, and the golden tables of other people's simulators."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden"
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT.parent / "shared" / "golden"
+
+# Numba notices a change of a compiled function's file, but not of a function that it calls from another file.
+_sources = sorted(path for package in ("codesign", "hw_models", "kernels") for path in (ROOT / package).rglob("*.py"))
+_digest = hashlib.sha256(b"".join(path.read_bytes() for path in _sources if b"numba" in path.read_bytes()))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba-cache" / _digest.hexdigest()[:16]))
 
 
 @pytest.fixture

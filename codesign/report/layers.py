@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codesign.account import CAUSES
 from codesign.report.record import OpRecord
-from hw_models.systolic.counts import OPERANDS
+from hw_models.base import OPERANDS
 from hw_models.systolic.folds import DATAFLOWS
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +13,10 @@ class OpRecord:
     ----------
     name, kind
         As in the graph; ``fused_into`` names the op whose output it is done on, if any (its own cycles are 0).
+    unit
+        What ran it: ``array``, ``vector``, or ``fallback``, a dense unit for what the array cannot do.
+    bound_by
+        What limited it: ``compute`` or the cause of most of its stalls; on op-wise accelerators what the array says.
     m, n, k, groups
         GEMM view: output positions, filters and reduction of one group; 0 for a vector op.
     dataflow, mapping
@@ -23,6 +27,8 @@ class OpRecord:
         Sparsity of W as declared or applied, and the shares of W and of I that are not zero; None if not known.
     start_cycle, cycles, compute_cycles, stall_cycles, stalls_by_cause
         ``cycles = compute_cycles + stall_cycles``; causes are ``weight``, ``input``, ``output``, ``drain``.
+    waits_by_cause
+        Cycles, of ``compute_cycles``, in which the array itself lost time (queues, imbalance), by cause.
     dense_macs, effectual_macs, skipped_macs, gated_macs
         ``dense = effectual + skipped + gated``: both operands non-zero; never issued; issued with a zero operand.
     utilization
@@ -38,6 +44,8 @@ class OpRecord:
     name: str
     kind: str
     fused_into: str | None = None
+    unit: str = "vector"
+    bound_by: str = ""
     m: int = 0
     n: int = 0
     k: int = 0
@@ -53,6 +61,7 @@ class OpRecord:
     compute_cycles: int = 0
     stall_cycles: int = 0
     stalls_by_cause: dict[str, int]
+    waits_by_cause: dict[str, int] = field(default_factory=dict)
     dense_macs: int = 0
     effectual_macs: int = 0
     skipped_macs: int = 0

@@ -12,9 +12,9 @@ from codesign.report.record import OpRecord
 from codesign.report.save import save
 from codesign.report.table import explain, table
 from codesign.report.timeline import timeline
+from hw_models.base import AcceleratorConfig
+from hw_models.network.network import Network
 from hw_models.pipeline import Schedule
-from hw_models.systolic.config import SystolicConfig
-from hw_models.systolic.network import Network
 
 SCHEMA_VERSION = 1
 
@@ -43,7 +43,7 @@ class Report:
 
     model: str
     engine: str
-    config: SystolicConfig
+    config: AcceleratorConfig
     ops: tuple[OpRecord, ...]
     activations: str
     notes: tuple[str, ...] = ()

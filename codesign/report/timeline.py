@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codesign.report.record import OpRecord
-from hw_models.systolic.network import EXECUTE, LOAD_I, LOAD_W, STORE
+from hw_models.network.network import EXECUTE, LOAD_I, LOAD_W, STORE
 
 if TYPE_CHECKING:
     from codesign.report.report import Report

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from hw_models.systolic.folds import ceil_div, tile_cycles
-from hw_models.systolic.steps import Array, Ints, Nest, Tile, bits_to_bytes, metadata_bits, reduction, span
-from hw_models.systolic.timing import dram_cycles
+from hw_models.network.steps import Ints, Machine, bits_to_bytes, ceil_div
+from hw_models.network.timing import dram_cycles
+from hw_models.systolic.folds import tile_cycles
+from hw_models.systolic.tiling import Nest, Tile, metadata_bits, reduction, span
 
 #: Tilings into more tiles than this are left out: they would take gigabytes to lay out, and none is worth it.
 MOST_STEPS = 1 << 22
@@ -49,7 +50,7 @@ def powers(whole: int) -> Ints:
     return np.array([2**i for i in range((whole - 1).bit_length())] + [whole], dtype=np.int64)
 
 
-def candidates(nest: Nest, dataflow: int, array: Array) -> Candidates:
+def candidates(nest: Nest, dataflow: int, array: Machine) -> Candidates:
     """Return the feasible tilings of a nest under one dataflow."""
     if nest.timestep_rows:
         positions = np.array([[1, nest.timestep_rows, 1]])
@@ -70,7 +71,7 @@ def candidates(nest: Nest, dataflow: int, array: Array) -> Candidates:
 def _survey(
     nest: Nest,
     dataflow: int,
-    array: Array,
+    array: Machine,
     positions: Ints,
     filters: Ints,
     channels: Ints,
@@ -113,7 +114,7 @@ def _steps(nest: Nest, tile: Tile) -> float:
 
 
 @numba.njit(cache=True)
-def tile_bytes(nest: Nest, tile: Tile, touched: Touched, array: Array) -> tuple[int, int, int]:
+def tile_bytes(nest: Nest, tile: Tile, touched: Touched, array: Machine) -> tuple[int, int, int]:
     """Return the bytes that the largest tiles of W (with metadata), I and O (partial sums) take in their buffers."""
     filters = tile.groups * tile.n
     weights = bits_to_bytes(filters * reduction(nest, tile.channels), array.weight_bits)
@@ -128,7 +129,7 @@ def tile_bytes(nest: Nest, tile: Tile, touched: Touched, array: Array) -> tuple[
 
 @numba.njit(cache=True)
 def _bounds(
-    nest: Nest, tile: Tile, touched: Touched, array: Array, work: int, w_tile_bytes: int
+    nest: Nest, tile: Tile, touched: Touched, array: Machine, work: int, w_tile_bytes: int
 ) -> tuple[int, int, int]:
     """Return bound, dram and first_w of `Candidates` for a tiling that keeps the array busy ``work`` cycles.
 
@@ -167,7 +168,7 @@ def _bounds(
 
 
 @numba.njit(cache=True)
-def _array_cycles(nest: Nest, tile: Tile, dataflow: int, array: Array) -> int:
+def _array_cycles(nest: Nest, tile: Tile, dataflow: int, array: Machine) -> int:
     """Return the array's cycles for one group, summed over its different tile sizes."""
     total = 0
     for b, b_count in _sizes(nest.batch, tile.batch):

@@ -17,11 +17,12 @@ from codesign.lower import Task
 from codesign.schedule.candidates import MOST_STEPS, candidates
 from codesign.schedule.search import Options, search
 from codesign.schedule.vectors import vector_options
+from hw_models.network.steps import Ints, Machine, Steps, vector_steps
+from hw_models.network.timing import dram_cycles
 from hw_models.systolic.config import SystolicConfig
 from hw_models.systolic.folds import DATAFLOWS
 from hw_models.systolic.mapping import Mapping
-from hw_models.systolic.steps import Array, Ints, Nest, Steps, Tile, gemm_steps, vector_steps
-from hw_models.systolic.timing import dram_cycles
+from hw_models.systolic.tiling import Nest, Tile, gemm_steps
 from traces.errors import InputError
 
 
@@ -57,13 +58,13 @@ def make_plan(tasks: Sequence[Task], config: SystolicConfig, dataflows: Sequence
     InputError
         If no tiling of an op fits the buffers; it says which one lacks how many bytes.
     """
-    array = config.compiled()
+    array = config.machine()
     known: dict[object, _Choices] = {}
     choices = []
     for i, task in enumerate(tasks):
         own_first_w = i == 0 or not task.prefetchable
         next_most = _most_first_w(tasks[i + 1], array) if i + 1 < len(tasks) else 0
-        key = (task.dense, task.compressed, task.op.vector, task.lane_ops, own_first_w, next_most)
+        key = (task.dense, task.compressed, task.op.vector, task.chain.lane_ops, own_first_w, next_most)
         if key not in known:
             known[key] = _choices(task, config, dataflows, own_first_w, next_most)
         choices.append(known[key])
@@ -74,7 +75,7 @@ def make_plan(tasks: Sequence[Task], config: SystolicConfig, dataflows: Sequence
 
 def make_ideal_plan(tasks: Sequence[Task], config: SystolicConfig, dataflows: Sequence[int]) -> Plan:
     """Return the plan for a memory that never stalls: each op whole, under its fastest dataflow."""
-    array = config.compiled()
+    array = config.machine()
     mappings, alternatives = [], []
     for task in tasks:
         best: dict[str, int] = {}
@@ -106,11 +107,11 @@ def _tile(mapping: Mapping) -> Tile:
 
 def steps_of(task: Task, mapping: Mapping, config: SystolicConfig) -> Steps:
     """Return the steps of a task under a mapping."""
-    array = config.compiled()
+    array = config.machine()
     if mapping.tile is None:
         vector = task.op.vector
         assert vector is not None
-        return vector_steps(vector.elements_in, vector.elements_out, task.lane_ops, mapping.chunks, array)
+        return vector_steps(vector.elements_in, vector.elements_out, task.chain.lane_ops, mapping.chunks, array)
     nest = task.compressed if mapping.compressed else task.dense
     assert nest is not None
     return gemm_steps(nest, mapping.tile, mapping.dataflow_index, array)
@@ -120,13 +121,15 @@ def _choices(
     task: Task, config: SystolicConfig, dataflows: Sequence[int], own_first_w: bool, next_w_most: int
 ) -> _Choices:
     """Return the mappings of a task that an optimal plan could use."""
-    array = config.compiled()
+    array = config.machine()
     parts: list[Options] = []
     mappings: list[Mapping] = []
     best: dict[str, int] = {}
     if task.op.vector is not None:
         work = task.op.vector
-        parts = [vector_options(work.elements_in, work.elements_out, task.lane_ops, array, own_first_w, next_w_most)]
+        parts = [
+            vector_options(work.elements_in, work.elements_out, task.chain.lane_ops, array, own_first_w, next_w_most)
+        ]
         mappings = [Mapping(chunks=int(chunks)) for chunks in parts[0].which]
     least = np.full(3, np.iinfo(np.int64).max)
     for nest in (task.compressed, task.dense):
@@ -146,7 +149,7 @@ def _choices(
     return _Choices(mappings, alone, through, first_w, best)
 
 
-def _most_first_w(task: Task, array: Array) -> int:
+def _most_first_w(task: Task, array: Machine) -> int:
     """Return what the DRAM time of a task's first W tile cannot exceed."""
     if task.dense is None or not task.prefetchable:
         return 0
@@ -178,7 +181,7 @@ def _does_not_fit(task: Task, config: SystolicConfig, least: Ints) -> InputError
     """Return the error that says which buffer lacks how many bytes."""
     if task.op.vector is not None:
         least = np.array([0, -(-config.precision.input_bits // 8), -(-config.precision.output_bits // 8)])
-    array, lacking = config.compiled(), []
+    array, lacking = config.machine(), []
     halves = (array.weight_half_bytes, array.input_half_bytes, array.output_half_bytes)
     for operand, need, half in zip(("weight", "input", "output"), least.tolist(), halves, strict=True):
         if need > half:

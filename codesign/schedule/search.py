@@ -14,8 +14,9 @@ import numba
 import numpy as np
 
 from codesign.schedule.candidates import Candidates
-from hw_models.systolic.steps import Array, Ints, Nest, Tile, gemm_steps
-from hw_models.systolic.timing import durations
+from hw_models.network.steps import Ints, Machine
+from hw_models.network.timing import durations
+from hw_models.systolic.tiling import Nest, Tile, gemm_steps
 
 
 class Options(NamedTuple):
@@ -31,7 +32,9 @@ class Options(NamedTuple):
     tried: int
 
 
-def search(nest: Nest, dataflow: int, array: Array, found: Candidates, own_first_w: bool, next_w_most: int) -> Options:
+def search(
+    nest: Nest, dataflow: int, array: Machine, found: Candidates, own_first_w: bool, next_w_most: int
+) -> Options:
     """Return the candidates that no other makes superfluous, best alone first.
 
     ``own_first_w``: the op loads its first W tile itself, as the first op must, and any whose W is an activation.
@@ -45,7 +48,7 @@ def search(nest: Nest, dataflow: int, array: Array, found: Candidates, own_first
 def _search(
     nest: Nest,
     dataflow: int,
-    array: Array,
+    array: Machine,
     tiles: Ints,
     bound: Ints,
     dram: Ints,

@@ -7,13 +7,12 @@ import numpy as np
 
 from codesign.schedule.candidates import powers
 from codesign.schedule.search import Options, superfluous
-from hw_models.systolic.folds import ceil_div
-from hw_models.systolic.steps import Array, Ints, bits_to_bytes, vector_steps
-from hw_models.systolic.timing import dram_cycles, durations
+from hw_models.network.steps import Ints, Machine, bits_to_bytes, ceil_div, vector_steps
+from hw_models.network.timing import dram_cycles, durations
 
 
 def vector_options(
-    elements_in: int, elements_out: int, lane_ops: int, array: Array, own_first: bool, next_w_most: int
+    elements_in: int, elements_out: int, lane_ops: int, array: Machine, own_first: bool, next_w_most: int
 ) -> Options:
     """Return the numbers of chunks (as ``index``) that no other makes superfluous; empty if no chunk fits."""
     chunks = powers(max(elements_in, elements_out, 1))
@@ -25,7 +24,7 @@ def _search(
     elements_in: int,
     elements_out: int,
     lane_ops: int,
-    array: Array,
+    array: Machine,
     chunks: Ints,
     own_first: bool,
     next_w_most: int,
@@ -70,7 +69,7 @@ def _cut(whole: int, pieces: int, per_cycle: int) -> int:
 
 
 @numba.njit(cache=True)
-def _transfers(elements: int, pieces: int, bits: int, array: Array) -> int:
+def _transfers(elements: int, pieces: int, bits: int, array: Machine) -> int:
     """Return the DRAM cycles of all pieces that a tensor is cut into."""
     larger = elements % pieces
     small = dram_cycles(bits_to_bytes(elements // pieces, bits), array.bytes_per_cycle)

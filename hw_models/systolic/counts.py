@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hw_models.base import OPERANDS
 from hw_models.energy import (
     ADDER32_PJ,
     DRAM_PJ_PER_BIT,
@@ -12,12 +13,9 @@ from hw_models.energy import (
     mac_pj,
     sram_pj_per_byte,
 )
+from hw_models.network.steps import Steps, bits_to_bytes, ceil_div
 from hw_models.systolic.config import SystolicConfig
-from hw_models.systolic.folds import ceil_div
-from hw_models.systolic.steps import Nest, Steps, bits_to_bytes, metadata_bits, reduction
-
-#: Operands that traffic is told apart by.
-OPERANDS = ("input", "weight", "output", "metadata")
+from hw_models.systolic.tiling import Nest, metadata_bits, reduction
 
 
 @dataclass(frozen=True, slots=True)

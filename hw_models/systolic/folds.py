@@ -20,14 +20,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from hw_models.network.steps import ceil_div
+
 OS, WS, IS = 0, 1, 2
 DATAFLOWS = ("os", "ws", "is")
-
-
-@numba.njit(cache=True)
-def ceil_div(a: int, b: int) -> int:
-    """Return a / b rounded up."""
-    return -(-a // b)
 
 
 @numba.njit(cache=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.systolic.steps import Nest, Tile
+from hw_models.systolic.tiling import Nest, Tile
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ class Region(NamedTuple):
 
 
 def regions(nest: Nest, tile: Tile) -> Iterator[Region]:
-    """Yield the region of each step, in the order of `hw_models.systolic.steps.gemm_steps`."""
+    """Yield the region of each step, in the order of `hw_models.systolic.tiling.gemm_steps`."""
 
     def cut(whole: int, size: int) -> list[slice]:
         return [slice(begin, min(begin + size, whole)) for begin in range(0, whole, size)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw_models.systolic.folds import DATAFLOWS
-from hw_models.systolic.steps import Tile
+from hw_models.systolic.tiling import Tile
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from codesign.schedule.candidates import candidates
 from codesign.simulation import simulate
 from codesign.sparsification import sparsify
 from hw_models.accelerators import load_accelerator
+from hw_models.network.network import build_network
+from hw_models.network.timing import durations
 from hw_models.pipeline import compiled, simpy_engine
 from hw_models.systolic.folds import DATAFLOWS
 from hw_models.systolic.mapping import Mapping
-from hw_models.systolic.network import build_network
-from hw_models.systolic.steps import Tile
-from hw_models.systolic.timing import durations
+from hw_models.systolic.tiling import Tile
 from traces.errors import InputError
 from traces.gemm import Gemm
 from traces.graph import OpGraph
@@ -48,7 +48,7 @@ def test_predicted_total_is_the_executors(graph: OpGraph, values: dict) -> None:
         return
     steps = [steps_of(task, mapping, config) for task, mapping in zip(tasks, plan.mappings, strict=True)]
     prefetched = [i > 0 and task.prefetchable for i, task in enumerate(tasks)]
-    network = build_network(steps, [task.after for task in tasks], prefetched, config.compiled())
+    network = build_network(steps, [task.chain.after for task in tasks], prefetched, config.machine())
     schedule = compiled.run(network.pipeline)
     assert schedule.total_cycles == plan.total_cycles
     reference = simpy_engine.run(network.pipeline)
@@ -63,14 +63,14 @@ def test_plan_is_the_best_of_all_combinations(graph: OpGraph, values: dict, data
     config = load_accelerator("edge-16x16", as_settings(values))
     tasks = lower(graph, config)
     assume(all(task.dense is not None for task in tasks))
-    array = config.compiled()
+    array = config.machine()
     options = []
     for task in tasks:
         found = candidates(task.dense, dataflow, array)
         options.append([Mapping(DATAFLOWS[dataflow], False, Tile(*tile.tolist())) for tile in found.tiles])
     assume(all(options) and np.prod([len(o) for o in options]) < 4000)
     prefetched = [i > 0 and task.prefetchable for i, task in enumerate(tasks)]
-    after = [task.after for task in tasks]
+    after = [task.chain.after for task in tasks]
     best = min(
         compiled.run(
             build_network(
@@ -87,7 +87,7 @@ def test_plan_is_the_best_of_all_combinations(graph: OpGraph, values: dict, data
 def test_bounds_hold(graph: OpGraph, values: dict) -> None:
     """No tiling is faster than its bound, moves its bytes faster than the channel, or has a larger tile than stated."""
     config = load_accelerator("edge-16x16-nm", as_settings(values))
-    array = config.compiled()
+    array = config.machine()
     for task in lower(sparse(graph, "2:4"), config):
         for nest in (task.dense, task.compressed):
             for dataflow in (0, 1, 2) if nest else ():

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw_models.network.steps import Ints, Machine, Steps
+from hw_models.network.timing import NEXT_W, I, O, W, transfers
 from hw_models.pipeline import Edge, Fifo, Pipeline, Resource, Stage
-from hw_models.systolic.steps import Array, Ints, Steps
-from hw_models.systolic.timing import NEXT_W, I, O, W, transfers
 
 LOAD_W, LOAD_I, EXECUTE, STORE = "load_weight", "load_input", "execute", "store"
 _HALVES = 2
@@ -39,7 +39,7 @@ def ideal_network(ops: Sequence[Steps]) -> Network:
 
 
 def build_network(
-    ops: Sequence[Steps], after: Sequence[Sequence[int]], prefetched: Sequence[bool], array: Array
+    ops: Sequence[Steps], after: Sequence[Sequence[int]], prefetched: Sequence[bool], array: Machine
 ) -> Network:
     """Return the network of ops in program order.
 
@@ -123,6 +123,6 @@ def _joined(parts: Sequence[Ints]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def _dram(ops: Sequence[Steps], part: Callable[[Steps], Ints], array: Array) -> Ints:
+def _dram(ops: Sequence[Steps], part: Callable[[Steps], Ints], array: Machine) -> Ints:
     """Return the DRAM cycles of one kind of transfer of all ops."""
     return np.ceil(_joined([part(steps) for steps in ops]) / array.bytes_per_cycle).astype(np.int64)

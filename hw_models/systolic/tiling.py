@@ -1,4 +1,4 @@
-"""Steps: a mapped op as the sequence of tiles that the array works off, and the tiles that DMA moves for it.
+"""Tiling: a mapped op as the sequence of tiles that the array works off, and the tiles that DMA moves for it.
 
 Per op the loops are, from outside in: groups; then output rows and output columns of the GEMM in either order;
 then the reduction. A tile of W or I is loaded when it differs from the one of the step before; a tile of O is
@@ -11,11 +11,9 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from hw_models.systolic.folds import ceil_div, tile_accesses, tile_cycles
-
-Ints = NDArray[np.int64]
+from hw_models.network.steps import Machine, Steps, bits_to_bytes, ceil_div
+from hw_models.systolic.folds import tile_accesses, tile_cycles
 
 
 class Nest(NamedTuple):
@@ -63,42 +61,6 @@ class Tile(NamedTuple):
     n_outer: int
 
 
-class Array(NamedTuple):
-    """What of a config shapes the steps: the array, the vector unit, operand widths, buffer halves, DRAM."""
-
-    rows: int
-    cols: int
-    overlap_preload: bool
-    lanes: int
-    weight_bits: int
-    input_bits: int
-    output_bits: int
-    accumulator_bits: int
-    weight_half_bytes: int
-    input_half_bytes: int
-    output_half_bytes: int
-    bytes_per_cycle: float
-    latency_cycles: int
-
-
-class Steps(NamedTuple):
-    """A mapped op. Step t is one tile on the array (or vector unit); the rest are tiles that DMA moves.
-
-    ``w_first``/``i_first`` give the first step that uses each loaded tile, ``o_last`` the last step of each stored
-    one. ``accesses`` are SRAM accesses of I, W and O by the array.
-    """
-
-    cycles: Ints
-    w_first: Ints
-    w_bytes: Ints
-    w_metadata_bytes: Ints
-    i_first: Ints
-    i_bytes: Ints
-    o_last: Ints
-    o_bytes: Ints
-    accesses: Ints
-
-
 @numba.njit(cache=True)
 def kept(length: int, n: int, m: int) -> int:
     """Return how many of ``length`` elements n of each m leave (a short last group keeps at most n)."""
@@ -134,13 +96,7 @@ def span(first: int, last: int, stride: int, pad: int, dilation: int, kernel: in
 
 
 @numba.njit(cache=True)
-def bits_to_bytes(elements: int, bits: int) -> int:
-    """Return the bytes that hold so many elements of so many bits."""
-    return ceil_div(elements * bits, 8)
-
-
-@numba.njit(cache=True)
-def gemm_steps(nest: Nest, tile: Tile, dataflow: int, array: Array) -> Steps:
+def gemm_steps(nest: Nest, tile: Tile, dataflow: int, array: Machine) -> Steps:
     """Return the steps of a nest cut into tiles."""
     groups_tiles = ceil_div(nest.groups, tile.groups)
     row_tiles, col_tiles = ceil_div(nest.out_h, tile.rows), ceil_div(nest.out_w, tile.cols)
@@ -213,25 +169,4 @@ def gemm_steps(nest: Nest, tile: Tile, dataflow: int, array: Array) -> Steps:
         o_last[:stored],
         o_bytes[:stored],
         accesses,
-    )
-
-
-@numba.njit(cache=True)
-def vector_steps(elements_in: int, elements_out: int, lane_ops: int, chunks: int, array: Array) -> Steps:
-    """Return the steps of a vector op cut into that many chunks of (nearly) equal size."""
-    none = np.zeros(0, np.int64)
-    at = np.arange(chunks + 1)
-    load = np.diff(at * elements_in // chunks)
-    store = np.diff(at * elements_out // chunks)
-    work = np.diff(at * lane_ops // chunks)
-    return Steps(
-        -(-work // array.lanes),
-        none,
-        none,
-        none,
-        at[:-1].copy(),
-        -(-load * array.input_bits // 8),
-        at[:-1].copy(),
-        -(-store * array.output_bits // 8),
-        np.zeros(3, np.int64),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from hw_models.systolic.steps import Array, Ints, Steps
+from hw_models.network.steps import Ints, Machine, Steps
 
 LONG = 1 << 50  # cycles; longer than any op, so that the chain through the prefetch decides
 W, I, O, NEXT_W = 0, 1, 2, 3  # noqa: E741 - the operands are called so everywhere
@@ -58,7 +58,7 @@ def dram_cycles(count: int, bytes_per_cycle: float) -> int:
 
 
 @numba.njit(cache=True)
-def durations(steps: Steps, array: Array, own_first_w: bool) -> tuple[int, int]:
+def durations(steps: Steps, array: Machine, own_first_w: bool) -> tuple[int, int]:
     """Return how long an op lasts, from the end of its predecessor's last store to the end of its own last one.
 
     It lasts ``max(alone, through + w)`` cycles if the prefetch of the next op's first W tile takes w cycles of DRAM:
@@ -70,7 +70,7 @@ def durations(steps: Steps, array: Array, own_first_w: bool) -> tuple[int, int]:
 
 
 @numba.njit(cache=True)
-def _duration(steps: Steps, array: Array, operand: Ints, index: Ints, after: Ints, next_w_cycles: int) -> int:
+def _duration(steps: Steps, array: Machine, operand: Ints, index: Ints, after: Ints, next_w_cycles: int) -> int:
     count = len(steps.cycles)
     end = np.zeros(count, np.int64)
     w_there = np.zeros(len(steps.w_first) + 1, np.int64)

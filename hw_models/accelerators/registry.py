@@ -1,0 +1,70 @@
+"""The accelerators on offer: presets by name, or a config file of your own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+
+from hw_models.base import AcceleratorConfig
+from hw_models.config import read_yaml, with_settings
+from traces.errors import InputError
+
+#: Module and config class of each kind of accelerator; imported when one is asked for.
+KINDS = {
+    "systolic": "hw_models.systolic.config:SystolicConfig",
+    "delta-conv": "hw_models.accelerators.delta_conv:DeltaConvConfig",
+    "dstc": "hw_models.accelerators.dstc:DstcConfig",
+    "edgedrnn": "hw_models.accelerators.edgedrnn:EdgeDrnnConfig",
+    "eie": "hw_models.accelerators.eie:EieConfig",
+    "eyeriss-v2": "hw_models.accelerators.eyeriss_v2:EyerissV2Config",
+    "loas": "hw_models.accelerators.loas:LoasConfig",
+    "mint": "hw_models.accelerators.mint:MintConfig",
+    "os-mesh": "hw_models.accelerators.os_mesh:OsMeshConfig",
+    "prosperity": "hw_models.accelerators.prosperity:ProsperityConfig",
+    "ptb": "hw_models.accelerators.ptb:PtbConfig",
+    "sat": "hw_models.accelerators.sat:SatConfig",
+    "sato": "hw_models.accelerators.sato:SatoConfig",
+    "sigma": "hw_models.accelerators.sigma:SigmaConfig",
+    "snn-dense": "hw_models.accelerators.snn_dense:SnnDenseConfig",
+    "spinalflow": "hw_models.accelerators.spinalflow:SpinalFlowConfig",
+    "tensor-core": "hw_models.accelerators.tensor_core:TensorCoreConfig",
+}
+
+_PRESETS = Path(__file__).parents[1] / "presets"
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that ship with the package, sorted."""
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
+
+
+def load_accelerator(name_or_path: str, settings: Iterable[str] = ()) -> AcceleratorConfig:
+    """Return a preset or the config in a YAML file, with ``key=value`` settings laid over it.
+
+    >>> load_accelerator("systolic-32x32", ["array.rows=64"]).pes
+    2048
+
+    Raises
+    ------
+    InputError
+        If there is no such preset or file, or a value is wrong; the message names the key and the rule.
+    """
+    path = _PRESETS / f"{name_or_path}.yaml"
+    if name_or_path.endswith((".yaml", ".yml")):
+        path = Path(name_or_path)
+    elif name_or_path not in preset_names():
+        near = difflib.get_close_matches(name_or_path, preset_names(), n=3, cutoff=0.4)
+        meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(preset_names())};"
+        raise InputError(
+            f"unknown accelerator {name_or_path!r}; {meant} `codesign accelerators` lists them all, and a path to a"
+            " .yaml file works too"
+        )
+    values = with_settings(read_yaml(path), settings)
+    kind = values.get("kind")
+    if kind not in KINDS:
+        raise InputError.must(f"{name_or_path}: kind", f"one of {', '.join(KINDS)}", kind)
+    module, name = KINDS[kind].split(":")
+    config: type[AcceleratorConfig] = getattr(import_module(module), name)
+    return config.read(values, name_or_path)
