@@ -22,7 +22,7 @@ class Chain(NamedTuple):
 
 
 def fuse(graph: OpGraph) -> list[Chain]:
-    """Return the ops of a graph in program order, elementwise ops on their producer where that has no other consumer."""
+    """Return the ops of a graph in program order, elementwise ones on a producer that has no other consumer."""
     chains: dict[str, list[Op]] = {}
     head: dict[str, str] = {}
     for op in graph:

@@ -32,7 +32,7 @@ def place_opwise(graph: OpGraph, accelerator: Accelerator) -> tuple[list[Placed]
     config = accelerator.config
     chains = fuse(graph)
     costs = [_cost(graph, chain, accelerator) for chain in chains]
-    placed = []
+    placed: list[Placed] = []
     for chain, (unit, cost) in zip(chains, costs, strict=True):
         op = chain.op
         prefetchable = op.gemm is not None and op.weight is not None
@@ -112,7 +112,7 @@ def dense_cost(work: Workload, config: AcceleratorConfig) -> OpCost:
 
 
 def _best_steps(chain: Chain, cost: OpCost, config: AcceleratorConfig, *, own_first_w: bool) -> Steps:
-    """Return the steps of an op cut into the number of chunks (a power of two that fits the buffers) that is fastest."""
+    """Return the steps of an op in the number of chunks (a power of two, fitting the buffers) that is fastest."""
     machine, loads = config.machine(), _reloads(cost.dram_bytes, config)
     work = max(cost.cycles, ceil_div(chain.lane_ops, config.vector.lanes))
     args = (work, loads["weight"], loads["metadata"], loads["input"], loads["output"])

@@ -99,7 +99,7 @@ def _run(placed: Sequence[Placed], config: AcceleratorConfig, engine: Engine) ->
     if config.memory.ideal:
         network = ideal_network(steps)
     else:
-        prefetched = [i > 0 and item.prefetchable for i, item in enumerate(placed)]
+        prefetched = [i > 0 and item.prefetchable and len(item.steps.w_first) > 0 for i, item in enumerate(placed)]
         network = build_network(steps, [item.after for item in placed], prefetched, config.machine())
     if engine == "simpy":
         from hw_models.pipeline import simpy_engine

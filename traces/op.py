@@ -55,6 +55,9 @@ class Op:
         Sparsity of W that is declared and not seen in weights: ``2:4`` in a topology table.
     timesteps
         Sequential steps of a recurrent op: m is timesteps times batch, and step t needs the output of t - 1.
+    encoding
+        What the elements of operand I are, where they come as a sequence of ``timesteps`` (time-major in the
+        batch): ``spikes`` (0 or 1), ``delta`` (changes since the step before); empty for plain values.
     addend_elements
         Elements of a third operand that is added into the output (the input projection of a recurrent op).
     gate_lane_ops
@@ -73,6 +76,7 @@ class Op:
     weight: str | None = None
     declared: str | None = None
     timesteps: int = 1
+    encoding: str = ""
     addend_elements: int = 0
     gate_lane_ops: int = 0
     input_values: tuple[str, ...] = ()
