@@ -7,6 +7,7 @@ import click
 from codesign.cli.accelerators import accelerators
 from codesign.cli.errors import Commands
 from codesign.cli.simulate import simulate
+from codesign.cli.validate import validate
 from codesign.cli.zoo import zoo
 
 
@@ -21,4 +22,5 @@ def main(context: click.Context) -> None:
 
 main.add_command(simulate)
 main.add_command(accelerators)
+main.add_command(validate)
 main.add_command(zoo)
