@@ -100,7 +100,7 @@ def dense_cost(work: Workload, config: AcceleratorConfig) -> OpCost:
     }
     mac = mac_pj(max(bits.weight_bits, bits.input_bits))
     return OpCost(
-        cycles=ceil_div(gemm.macs, config.pes),
+        cycles=ceil_div(gemm.macs, config.pes) + ceil_div(work.op.gate_lane_ops, config.vector.lanes),
         effectual=effectual,
         skipped=0,
         gated=gated,
