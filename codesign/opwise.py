@@ -113,7 +113,8 @@ def dense_cost(work: Workload, config: AcceleratorConfig) -> OpCost:
 
 def _best_steps(chain: Chain, cost: OpCost, config: AcceleratorConfig, *, own_first_w: bool) -> Steps:
     """Return the steps of an op in the number of chunks (a power of two, fitting the buffers) that is fastest."""
-    machine, loads = config.machine(), _reloads(cost.dram_bytes, config)
+    machine = config.machine()
+    loads = _reloads(cost.dram_bytes, config) if cost.reloads else cost.dram_bytes
     work = max(cost.cycles, ceil_div(chain.lane_ops, config.vector.lanes))
     args = (work, loads["weight"], loads["metadata"], loads["input"], loads["output"])
     if config.memory.ideal:

@@ -101,6 +101,8 @@ class OpCost:
         Of the array, by `OPERANDS`.
     energy_pj
         On chip, by component; DRAM is added afterwards.
+    reloads
+        False where ``dram_bytes`` already hold all that is moved, loads of an operand that does not fit included.
     waits
         Cycles, of ``cycles``, in which the array (or most of it) did not work, by cause: ``queue``, ``imbalance``, ...
     bound_by
@@ -115,6 +117,7 @@ class OpCost:
     sram_accesses: dict[str, int]
     sram_bytes: dict[str, int]
     energy_pj: dict[str, float]
+    reloads: bool = True
     waits: dict[str, int] = field(default_factory=dict)
     bound_by: str = "MACs"
 

@@ -10,7 +10,9 @@ from traces.graph import OpGraph
 from traces.topology import read_topology
 
 
-def load_model(spec: str, *, input_path: Path | None = None, unknown: str = "error", seed: int = 0) -> OpGraph:
+def load_model(
+    spec: str, *, input_path: Path | None = None, unknown: str = "error", seed: int = 0, sequence: bool = False
+) -> OpGraph:
     """Load a model by what names it; only the first form runs code of the user's.
 
     ``model.py:make`` or ``package.module:make``
@@ -31,6 +33,9 @@ def load_model(spec: str, *, input_path: Path | None = None, unknown: str = "err
         A .npy or .npz file (`traces.input_file.read_inputs`) whose arrays replace the inputs of a torch module.
     unknown
         What to do about an operator of the program that is not known: see `traces.frontend.export.trace`.
+    sequence
+        Whether the inputs are a sequence for `traces.delta.capture_delta`: a model without recurrent layers is then
+        traced on its first frame, and a program keeps the inputs it was saved with.
     seed
         Seeds the zoo, and torch while the user's callable runs.
 
@@ -50,7 +55,7 @@ def load_model(spec: str, *, input_path: Path | None = None, unknown: str = "err
             raise InputError(f"--input must be left out with {spec}: a topology table has shapes, not operators")
         return read_topology(spec)
     if suffix == ".pt2":
-        return _load_archive(Path(spec), input_path, unknown)
+        return _load_archive(Path(spec), None if sequence else input_path, unknown)
 
     source, _, name = spec.rpartition(":")
     entry = zoo.find(spec)
@@ -71,6 +76,10 @@ def load_model(spec: str, *, input_path: Path | None = None, unknown: str = "err
             f"{spec} has no inputs to be traced with: return a pair (module, inputs) from {name}, or give a"
             " .npy or .npz file with --input"
         )
+    if sequence and given is not None:
+        from traces.delta import tracing_inputs
+
+        inputs = tracing_inputs(model, given, own)
     return trace(model, *inputs, name=name, unknown=unknown)
 
 

@@ -52,6 +52,12 @@ _ROWS = 60
     help="A .npy or .npz file with the model's inputs.",
 )
 @click.option(
+    "--activations",
+    metavar="delta:THRESHOLD",
+    help="Feed layers by what changes in a sequence: --input has frames (T, ...), or the sequence of a GRU or LSTM.",
+)
+@click.option("--training", is_flag=True, help="Simulate a whole training step: forward, backward, update.")
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -93,6 +99,8 @@ def simulate(
     weights: str | None,
     rules: tuple[str, ...],
     input_path: Path | None,
+    activations: str | None,
+    training: bool,
     settings: tuple[str, ...],
     engine: Any,  # noqa: ANN401 (one of click's choices)
     unknown: str,
@@ -114,19 +122,30 @@ def simulate(
     if out is not None:
         check_directory(out)
     config = load_accelerator(accelerator, settings)
+    threshold = None
+    if activations is not None:
+        from traces.delta_rule import parse_activations
+
+        if training:
+            raise click.UsageError("--training must be left out with --activations: a step trains on plain values")
+        threshold = parse_activations(activations)
     everywhere = None if weights is None else _pattern(f"--weights {weights}", weights)
     by_selector = dict(map(_rule, rules))
 
     from traces.load import load_model
 
     with step(f"reading {model}"):
-        graph = load_model(model, input_path=input_path, unknown=unknown, seed=seed)
+        graph = load_model(model, input_path=input_path, unknown=unknown, seed=seed, sequence=threshold is not None)
     if everywhere is not None or by_selector:
         from codesign.sparsification import sparsify
 
         with step(f"pruning {graph.name}"):
             graph = sparsify(graph, everywhere or "dense", rules=by_selector)
-    graph = _captured(graph)
+    graph = _captured(graph) if threshold is None else _deltas(graph, input_path, threshold)
+    if training:
+        from codesign.training import training_step
+
+        graph = training_step(graph)
     with step(f"simulating {graph.name} on {config.name}"):
         report = run(graph, config, dataflow=dataflow, engine=engine, verify=verify)
     if out is not None:
@@ -164,6 +183,16 @@ def _captured(graph: OpGraph) -> OpGraph:
 
     with step(f"running {graph.name} to see its zeros"):
         return capture(graph)
+
+
+def _deltas(graph: OpGraph, input_path: Path | None, threshold: float) -> OpGraph:
+    """Run the model on a sequence to see what changes in it."""
+    from traces.delta import capture_delta
+    from traces.input_file import read_inputs
+
+    with step(f"running {graph.name} on a sequence to see what changes"):
+        inputs = () if input_path is None else read_inputs(input_path)
+        return capture_delta(graph, *inputs, threshold=threshold)
 
 
 def _print(report: Report, as_json: bool, explain: bool, max_rows: int | None) -> None:

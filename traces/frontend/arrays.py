@@ -165,9 +165,7 @@ def product(walk: Walk, node: fx.Node) -> list[Op]:
         value = walk.view(right, _aten.transpose.int, right, -1, -2) if matrix else right
         rows = len(shape(left)) > 1
         out = walk.view(node, _aten.transpose.int, node, -1, -2) if matrix and rows else node
-        return [
-            _linear(walk, node, value, left, Layout.linear(shape(left)[-2:]), out if addend is None else None, added)
-        ]
+        return [_linear(walk, node, value, left, Layout.linear(shape(left)), out if addend is None else None, added)]
     return _activations(walk, node, left, right, added, pure and addend is None)
 
 

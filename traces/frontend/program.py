@@ -18,6 +18,7 @@ from traces.frontend.layout import Layout
 from traces.frontend.nodes import shape, tensor
 
 Watch = Callable[[str, torch.Tensor], None]
+Call = Callable[[fx.Node, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Program:
@@ -91,6 +92,7 @@ class Program:
         weights: Mapping[str, NDArray[np.float32]] | None = None,
         watch: Watch | None = None,
         values: Collection[str] | None = None,
+        call: Call | None = None,
     ) -> Any:  # noqa: ANN401 (whatever the model returns)
         """Run the program and return what the model returns.
 
@@ -105,6 +107,9 @@ class Program:
             after its last use, so keep what you need and no more.
         values
             Names of the only values to be watched; all of them if None.
+        call
+            Called in place of each function of the program with its node and the values of its arguments, and
+            returns the result; ``node.target(*args, **kwargs)`` is what the program itself computes.
 
         Raises
         ------
@@ -122,7 +127,7 @@ class Program:
             fresh = np.ascontiguousarray(layout.to_torch(matrix))
             state[key] = torch.tensor(fresh).to(dtype=old.dtype, device=old.device)
         with torch.no_grad():
-            flat = _Runner(self.graph, state, watch, values).run(*inputs, enable_io_processing=False)
+            flat = _Runner(self.graph, state, watch, values, call).run(*inputs, enable_io_processing=False)
         return pytree.tree_unflatten(flat, self._out_spec)
 
     def check(self, inputs: Sequence[torch.Tensor]) -> None:
@@ -150,9 +155,10 @@ class _Runner(fx.Interpreter):
         state: dict[str, torch.Tensor],
         watch: Watch | None,
         values: Collection[str] | None,
+        call: Call | None,
     ) -> None:
         super().__init__(torch.nn.Module(), graph=graph)
-        self._state, self._watch, self._values = state, watch, values
+        self._state, self._watch, self._values, self._call = state, watch, values, call
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> torch.Tensor:  # noqa: ANN401 (as fx has it)
         return self._state[target]
@@ -161,7 +167,10 @@ class _Runner(fx.Interpreter):
         watched = self._watch is not None and (self._values is None or n.name in self._values)
         if n.op == "call_function" and not n.users and not watched:
             return None
-        result = super().run_node(n)
+        if self._call is not None and n.op == "call_function":
+            result = self._call(n, *self.fetch_args_kwargs_from_env(n))
+        else:
+            result = super().run_node(n)
         if self._watch is not None and watched and isinstance(result, torch.Tensor):
             self._watch(n.name, result)
         return result
