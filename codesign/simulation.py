@@ -75,7 +75,14 @@ def simulate(
         for option, given in (("dataflow", dataflow != "auto"), ("verify", verify)):
             if given:
                 raise InputError(f"{option} is an option of systolic arrays; {config.name} has none, leave it out")
-        placed, notes = place_opwise(graph, config.accelerator())
+        from hw_models.accelerators.spikes import SpikingAccelerator
+
+        machine = config.accelerator()
+        if isinstance(machine, SpikingAccelerator):  # takes all timesteps of a layer at once
+            from traces.temporal import fold_time
+
+            graph = fold_time(graph)
+        placed, notes = place_opwise(graph, machine)
     else:
         raise InputError.must("accelerator", "a config of hw_models", type(config).__name__)
     network, schedule = _run(placed, config, engine)

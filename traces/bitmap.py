@@ -20,11 +20,12 @@ class Bitmap:
 
     shape: tuple[int, ...]
     packed: NDArray[np.uint8]
+    binary: bool = False  # whether every element that is not zero is known to be one: a spike train
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Bitmap:
+    def of(cls, values: NDArray[Any], *, binary: bool = False) -> Bitmap:
         """Keep the zeros of an array of any shape and dtype."""
-        return cls(tuple(values.shape), np.packbits(values != 0))
+        return cls(tuple(values.shape), np.packbits(values != 0), binary)
 
     def unpack(self) -> NDArray[np.bool_]:
         """Return the pattern as a boolean array of the tensor's shape."""

@@ -44,7 +44,8 @@ def capture(graph: OpGraph, *inputs: torch.Tensor) -> OpGraph:
     bitmaps: dict[str, Bitmap] = {}
 
     def keep(name: str, value: torch.Tensor) -> None:
-        bitmaps[name] = Bitmap.of((value != 0).numpy(force=True))
+        nonzero = value != 0
+        bitmaps[name] = Bitmap.of(nonzero.numpy(force=True), binary=bool((value[nonzero] == 1).all()))
 
     wanted = {value for values in operands.values() for value in values}
     program.run(inputs, graph.weights, watch=keep, values=wanted)

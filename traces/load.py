@@ -20,6 +20,8 @@ def load_model(
         or a tuple of tensors).
     ``model.pt2``
         A program saved by ``torch.export.save``.
+    ``model.nir``
+        A spiking network in the Neuromorphic Intermediate Representation; it needs inputs.
     ``model.csv``
         A topology table: `traces.topology.read_topology`.
     ``resnet50`` or ``zoo:resnet50``
@@ -56,6 +58,9 @@ def load_model(
         return read_topology(spec)
     if suffix == ".pt2":
         return _load_archive(Path(spec), None if sequence else input_path, unknown)
+
+    if suffix == ".nir":
+        return _load_nir(Path(spec), input_path, unknown)
 
     source, _, name = spec.rpartition(":")
     entry = zoo.find(spec)
@@ -115,6 +120,18 @@ def _load_archive(path: Path, input_path: Path | None, unknown: str) -> OpGraph:
     return graph
 
 
+def _load_nir(path: Path, input_path: Path | None, unknown: str) -> OpGraph:
+    """Load a spiking network; its inputs say how many timesteps it runs."""
+    check_file(path, "the network file")
+    if input_path is None:
+        raise InputError(f"{path} needs --input: a .npy file of spikes (timesteps, batch, ...)")
+    from traces.frontend.export import trace
+    from traces.input_file import read_inputs
+    from traces.nir_file import read_nir
+
+    return trace(read_nir(path), *read_inputs(input_path), name=path.stem, unknown=unknown)
+
+
 def _check_callable(spec: str, source: str, name: str) -> None:
     """Refuse what cannot be ``file.py:callable`` or ``package.module:callable``, before any of it runs."""
     if spec.endswith((".py", ".py:")):
@@ -127,6 +144,6 @@ def _check_callable(spec: str, source: str, name: str) -> None:
         near = zoo.near_misses(spec)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise InputError(
-            f"no model '{spec}': {hint}MODEL must be file.py:callable, package.module:callable, a .pt2 program,"
+            f"no model '{spec}': {hint}MODEL must be file.py:callable, package.module:callable, a .pt2 or .nir program,"
             f" a .csv topology, or one of the zoo: {', '.join(sorted(zoo.ZOO))}"
         )

@@ -34,6 +34,7 @@ ELEMENTWISE_KINDS = frozenset(
         "pow",
         "sqrt",
         "rsqrt",
+        "neuron",  # integrate and fire, over all timesteps; its state stays in the unit (traces.temporal)
     )
 )
 

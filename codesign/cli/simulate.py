@@ -53,8 +53,9 @@ _ROWS = 60
 )
 @click.option(
     "--activations",
-    metavar="delta:THRESHOLD",
-    help="Feed layers by what changes in a sequence: --input has frames (T, ...), or the sequence of a GRU or LSTM.",
+    metavar="delta:THRESHOLD|spikes",
+    help="delta: feed layers by what changes in a sequence; --input has frames (T, ...), or the sequence of a GRU or"
+    " LSTM. spikes: insist that all inputs are 0 or 1.",
 )
 @click.option("--training", is_flag=True, help="Simulate a whole training step: forward, backward, update.")
 @click.option(
@@ -111,7 +112,7 @@ def simulate(
     all_ops: bool,
     out: Path | None,
 ) -> None:
-    """Simulate MODEL: model.py:function, package.module:function, a .pt2 program, a .csv topology or a zoo name."""
+    """Simulate MODEL: model.py:function, package.module:function, a .pt2, .nir or .csv file, or a zoo name."""
     if as_json and explain:
         raise click.UsageError("--explain must be left out with --json, which holds mappings and alternatives")
     # All that can be checked without the model is checked first: tracing a model takes a while.
@@ -123,7 +124,7 @@ def simulate(
         check_directory(out)
     config = load_accelerator(accelerator, settings)
     threshold = None
-    if activations is not None:
+    if activations is not None and activations != "spikes":
         from traces.delta_rule import parse_activations
 
         if training:
@@ -141,6 +142,8 @@ def simulate(
 
         with step(f"pruning {graph.name}"):
             graph = sparsify(graph, everywhere or "dense", rules=by_selector)
+    if activations == "spikes":
+        _check_spikes(graph)
     graph = _captured(graph) if threshold is None else _deltas(graph, input_path, threshold)
     if training:
         from codesign.training import training_step
@@ -183,6 +186,16 @@ def _captured(graph: OpGraph) -> OpGraph:
 
     with step(f"running {graph.name} to see its zeros"):
         return capture(graph)
+
+
+def _check_spikes(graph: OpGraph) -> None:
+    """Refuse inputs that are no spikes."""
+    from traces.errors import InputError
+    from traces.temporal import check_spikes
+
+    if graph.program is None or graph.program.example_inputs is None:
+        raise InputError(f"--activations spikes needs a model that can be run; {graph.name} has only shapes")
+    check_spikes(graph.program.example_inputs)
 
 
 def _deltas(graph: OpGraph, input_path: Path | None, threshold: float) -> OpGraph:

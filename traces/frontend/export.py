@@ -43,7 +43,7 @@ def trace(model: torch.nn.Module, *inputs: torch.Tensor, name: str | None = None
     name = name or type(model).__name__
     if any(parameter.is_meta for parameter in model.parameters()):
         inputs = tuple(value.to("meta") for value in inputs)
-    with _eval_mode(model), _quiet():
+    with _eval_mode(model), _quiet(), _plain_flags(model):
         try:
             # Copies: export takes one tensor given twice for one input.
             exported = export(model, tuple(value.clone() for value in inputs))
@@ -94,6 +94,27 @@ def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _plain_flags(model: torch.nn.Module) -> Iterator[None]:
+    """Show snnTorch's integer flags as numbers: it branches on them, which export cannot follow in a tensor."""
+    flags = [
+        (module, name, buffer)
+        for module in model.modules()
+        if type(module).__module__.startswith("snntorch.")
+        for name, buffer in module.named_buffers(recurse=False)
+        if buffer.ndim == 0 and not buffer.is_floating_point()
+    ]
+    for module, name, buffer in flags:
+        del module._buffers[name]
+        module.__dict__[name] = buffer.item()
+    try:
+        yield
+    finally:
+        for module, name, buffer in flags:
+            del module.__dict__[name]
+            module._buffers[name] = buffer
 
 
 @contextmanager
