@@ -47,8 +47,8 @@ INTRO = """# One sparse model on all accelerators
 Written by `python benchmarks/comparison.py`. Every machine has 1,024 multiply-accumulate (or add) units, 512 KiB of
 weight and of input buffer, 256 KiB of output buffer, 32 bytes a cycle of LPDDR4 and a clock of 1 GHz, whatever its own
 preset says: what differs is what it does with zeros. Energy is for comparison (see `docs/modelling.md`). *Bound* is
-what limited most of the cycles; *fallback* is the share of the cycles that ran on the dense fallback unit, because the array
-cannot do the op.
+what limited most of the cycles; *fallback* is the share of the cycles that ran on the dense fallback unit, because the
+array cannot do the op.
 """
 
 

@@ -50,6 +50,10 @@ def place_opwise(graph: OpGraph, accelerator: Accelerator) -> tuple[list[Placed]
         share = sum(int(item.steps.cycles.sum()) for item in placed if item.op.name in names) / max(1, cycles)
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         notes.append(f"{some}: {reason}; on the dense fallback unit, {100 * share:.1f} % of the cycles worked")
+    dense = [chain.op.name for chain, (_, cost) in zip(chains, costs, strict=True) if "run dense" in cost.bound_by]
+    if dense:
+        more = f" and {len(dense) - 1} more" if len(dense) > 1 else ""
+        notes.append(f"{dense[0]}{more} run dense, as their weights fit no pattern that {config.name} can skip")
     return placed, notes
 
 

@@ -56,7 +56,7 @@ def _print(found: list[tuple[str, Anchor | Missing]]) -> None:
     from codesign.validation import Missing
 
     width = max((len(anchor.name) for _, anchor in found), default=4)
-    before = ""
+    before = note = ""
     for topic, anchor in found:
         if topic != before:
             click.echo(f"\n{topic}" if before else topic)
@@ -73,8 +73,9 @@ def _print(found: list[tuple[str, Anchor | Missing]]) -> None:
             f"  {anchor.name.ljust(width)}  {_figure(anchor.reference):>13}  {_figure(anchor.ours):>13}"
             f"  {100 * anchor.error:+8.3f} %  {band:<13} {verdict}"
         )
-        if anchor.note:
+        if anchor.note and anchor.note != note:
             click.echo(f"      {anchor.note}")
+        note = anchor.note
     compared = [anchor for _, anchor in found if not isinstance(anchor, Missing)]
     held = sum(anchor.holds for anchor in compared)
     click.echo(f"\n{held} of {len(compared)} anchors in their bands (columns: reference, ours, error, band)")
