@@ -105,7 +105,7 @@ def _sentence(config: type[Config], error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{path} is missing; give it a value"
     if error["type"] == "value_error":
-        return f"{path}: {error['msg'].removeprefix('Value error, ')}"
+        return (f"{path}: " if path else "") + error["msg"].removeprefix("Value error, ")
     rule = _RULES.get(error["type"], error["msg"].removeprefix("Input should be "))
     return str(InputError.must(path, rule, error["input"]))
 
