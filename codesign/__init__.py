@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from codesign.report import Report
     from codesign.simulation import simulate
     from codesign.sparsification import sparsify, sparsity_summary
+    from codesign.training import training_step
     from hw_models.accelerators import load_accelerator, preset_names
     from traces.capture import capture
     from traces.errors import InputError
@@ -43,6 +44,7 @@ _LAZY = {
     "sparsify": "codesign.sparsification",
     "sparsity_summary": "codesign.sparsification",
     "trace": "traces.frontend.export",
+    "training_step": "codesign.training",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "sparsify",
     "sparsity_summary",
     "trace",
+    "training_step",
 ]
 
 

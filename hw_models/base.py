@@ -105,6 +105,8 @@ class OpCost:
         False where ``dram_bytes`` already hold all that is moved, loads of an operand that does not fit included.
     waits
         Cycles, of ``cycles``, in which the array (or most of it) did not work, by cause: ``queue``, ``imbalance``, ...
+    dataflow, alternatives
+        Where the array can switch: what it chose, and the cycles of each dataflow.
     bound_by
         What limits the op on the array, in a word or two: ``MACs``, ``broadcast``, ``operand bandwidth``.
     """
@@ -120,6 +122,8 @@ class OpCost:
     reloads: bool = True
     waits: dict[str, int] = field(default_factory=dict)
     bound_by: str = "MACs"
+    dataflow: str = ""
+    alternatives: dict[str, int] = field(default_factory=dict)
 
 
 class OpwiseConfig(AcceleratorConfig):
