@@ -19,11 +19,19 @@ import numpy as np
 
 from codesign.simulation import simulate
 from codesign.sparsification import sparsify
+from hw_models.accelerators import load_accelerator, preset_names
+from hw_models.accelerators.eie import entries_per_column, run_products
 from hw_models.pipeline import Fifo, Pipeline, Resource, Stage, compiled
+from traces.capture import capture
+from traces.gemm import Gemm
 from traces.load import load_model
+from traces.op import Op
+from traces.workload import Workload
 
 #: SCALE-Sim v3 on ResNet-50's 54 layers, 32x32 ws: user CPU seconds and peak MB (see docs/validation.md).
 SCALESIM_CPU_S, SCALESIM_MB = 364.56, 11834
+#: STONNE's SIGMA on a dense 256x256x256 product, seconds (see docs/validation.md).
+STONNE_S = 56.0
 
 # ResNet-50 (v1, stride in the first 1x1) as SCALE-Sim's topology has it, without padding: input side of a stage's
 # blocks, channels of the inner and the outer layers, blocks.
@@ -111,6 +119,26 @@ def llama() -> None:
     print(f"Llama-2-7B-shaped prefill, 128 tokens: {time.perf_counter() - begin:.1f} s, {mb:,.0f} MB peak; {report}")
 
 
+def sparse() -> None:
+    """Run SIGMA on a dense 256^3 product, EIE on a layer of the published size, and ResNet-50 on every accelerator."""
+    op = Op(name="product", kind="linear", gemm=Gemm.matmul(256, 256, 256), weight="w")
+    sigma = load_accelerator("sigma").accelerator()
+    seconds = median_s(lambda: sigma.cost(Workload(op)))
+    print(f"SIGMA, 256^3 dense: {1e3 * seconds:.2f} ms; STONNE: {STONNE_S:.0f} s; ratio {STONNE_S / seconds:,.0f}")
+    generator = np.random.default_rng(0)
+    entries, _ = entries_per_column(generator.random((4096, 4096), dtype=np.float32) < 0.09, 64, 4)
+    active = generator.random((1, 4096)) < 0.18
+    seconds = median_s(lambda: run_products(active, entries, 8, 8))
+    print(f"EIE, 4096x4096 at 9 % and 18 %, 64 PEs, queue depth 8: {1e3 * seconds:.1f} ms")
+    graph = capture(sparsify(load_model("zoo:resnet50"), "unstructured:0.9"))
+    for name in preset_names():
+        simulate(graph, name)
+        begin = time.perf_counter()
+        report = simulate(graph, name)
+        seconds = time.perf_counter() - begin
+        print(f"ResNet-50, 90 % unstructured, on {name}: {seconds:.2f} s, {report.total_cycles:,} cycles")
+
+
 def main() -> None:
     """Print all figures."""
     with tempfile.TemporaryDirectory() as folder:
@@ -118,6 +146,7 @@ def main() -> None:
         in_process(table)
         whole_process(table)
     llama()
+    sparse()
     for tokens in (1_000_000, 10_000_000, 100_000_000):
         executor(tokens)
 
