@@ -118,7 +118,7 @@ def dense_cost(work: Workload, config: AcceleratorConfig) -> OpCost:
 def _best_steps(chain: Chain, cost: OpCost, config: AcceleratorConfig, *, own_first_w: bool) -> Steps:
     """Return the steps of an op in the number of chunks (a power of two, fitting the buffers) that is fastest."""
     machine = config.machine()
-    loads = _reloads(cost.dram_bytes, config) if cost.reloads else cost.dram_bytes
+    loads = _reloads(chain.op, cost.dram_bytes, config) if cost.reloads else cost.dram_bytes
     work = max(cost.cycles, ceil_div(chain.lane_ops, config.vector.lanes))
     args = (work, loads["weight"], loads["metadata"], loads["input"], loads["output"])
     if config.memory.ideal:
@@ -136,23 +136,36 @@ def _best_steps(chain: Chain, cost: OpCost, config: AcceleratorConfig, *, own_fi
         alone, _ = durations(_chunk_steps(*args, chunks), machine, own_first_w)
         if best is None or alone < best:
             best, chosen = alone, chunks
-        elif alone > 2 * best:
-            break
     return _chunk_steps(*args, chosen)
 
 
-def _reloads(once: dict[str, int], config: AcceleratorConfig) -> dict[str, int]:
-    """Return the bytes moved, with the reloads of one operand where neither W nor I fits half of its buffer."""
-    sram = config.memory.sram
-    w_parts = max(1, ceil_div(once["weight"] + once["metadata"], max(1, sram.weight_bytes // 2)))
-    i_parts = max(1, ceil_div(once["input"], max(1, sram.input_bytes // 2)))
-    if config.memory.ideal or w_parts == 1 or i_parts == 1:
+def _reloads(op: Op, once: dict[str, int], config: AcceleratorConfig) -> dict[str, int]:
+    """Return the bytes moved, with the reloads of an operand that does not fit half of its buffer.
+
+    Groups (heads of attention, channels of a depthwise convolution) share nothing, so each is looked at by itself.
+    Where neither W nor I of a group fits, the cheaper one is loaded again for each part of the other. The weights of
+    a recurrent op that do not fit are loaded for every timestep.
+    """
+    if config.memory.ideal or op.gemm is None:
         return once
-    reload_i = once["input"] * w_parts + once["weight"] + once["metadata"]
-    reload_w = once["input"] + (once["weight"] + once["metadata"]) * i_parts
-    if reload_i <= reload_w:
-        return {**once, "input": once["input"] * w_parts}
-    return {**once, "weight": once["weight"] * i_parts, "metadata": once["metadata"] * i_parts}
+    sram, groups = config.memory.sram, op.gemm.groups
+    weights = once["weight"] + once["metadata"]
+    w_parts = ceil_div(ceil_div(weights, groups), max(1, sram.weight_bytes // 2))
+    i_parts = ceil_div(ceil_div(once["input"], groups), max(1, sram.input_bytes // 2))
+    w_passes, i_passes = 1, 1
+    if op.kind == "recurrent" and w_parts > 1:
+        w_passes = op.timesteps
+    elif w_parts > 1 and i_parts > 1:
+        if once["input"] * (w_parts - 1) <= weights * (i_parts - 1):
+            i_passes = w_parts
+        else:
+            w_passes = i_parts
+    return {
+        "input": once["input"] * i_passes,
+        "weight": once["weight"] * w_passes,
+        "metadata": once["metadata"] * w_passes,
+        "output": once["output"],
+    }
 
 
 @numba.njit(cache=True)
