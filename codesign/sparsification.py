@@ -64,7 +64,7 @@ def sparsify(graph: OpGraph, pattern: str | Pattern, *, rules: Mapping[str, str 
                 weights[key] = _masked(op.name, graph.weights[key], wanted, gemm.channels)
     if not patterns and any(found.density < 1 for found in (everywhere, *chosen.values())):
         rule = f"one that removes weights somewhere in {graph.name}"
-        hint = "name ops in rules, such as {'*': '2:4'}, to include those that stay dense by default"
+        hint = "give a rule for ops that stay dense by default: --rule '*=2:4', or rules={'*': '2:4'} in Python"
         raise InputError.must("pattern", rule, str(everywhere), hint)
     return graph.with_weights(weights, patterns)
 
