@@ -25,7 +25,7 @@ def load_model(
     ``model.csv``
         A topology table: `traces.topology.read_topology`.
     ``resnet50`` or ``zoo:resnet50``
-        A network of `traces.zoo`, with random weights and inputs.
+        A network of `traces.zoo`, with random weights and inputs; ``mobilenet_v2@0.75-160`` is one at another scale.
 
     Parameters
     ----------

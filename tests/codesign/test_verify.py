@@ -1,6 +1,7 @@
 """Verify mode: mapped tiles executed on real tensors give what torch gives, and a wrong mapping is found out."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,13 +24,19 @@ from traces.zoo import ZOO, build
 SMALL = [f"memory.sram.{operand}_bytes=8192" for operand in ("weight", "input", "output")]
 
 
+@cache
+def traced(name: str) -> traces.OpGraph:
+    """Trace a reduced network of the zoo, once for all tests."""
+    model, inputs = build(name, reduced=True)
+    return traces.trace(model, *inputs, name=name)
+
+
 @pytest.mark.parametrize("dataflow", ["auto", "os", "is"])
 @pytest.mark.parametrize("weights", ["dense", "2:4"])
 @pytest.mark.parametrize("name", ZOO)
 def test_zoo_models(name: str, weights: str, dataflow: str) -> None:
     """Every array op of every zoo model (one block of each kind), cut into tiles, agrees with torch to 1e-4."""
-    model, inputs = build(name, reduced=True)
-    graph = sparsify(traces.trace(model, *inputs, name=name), weights)
+    graph = sparsify(traced(name), weights)
     report = simulate(graph, "edge-16x16-nm", dataflow=dataflow, settings=SMALL, verify=True)
     assert report.verified
     assert set(report.verified) == {op.name for op in graph if op.gemm is not None}

@@ -71,6 +71,13 @@ def test_an_input_file_comes_before_the_models_own_inputs(folder, traced, spec):
     assert torch.equal(x, torch.full((4, 3), 2.0))
 
 
+def test_a_scale_of_the_zoo_is_in_the_graphs_name(traced):
+    """A narrower network is traced at its size and told apart from the full one."""
+    assert load_model("zoo:MobileNet-v1@0.25-96") == "graph of mobilenet_v1@0.25-96"
+    ((_, (image,), _, _),) = traced
+    assert image.shape == (1, 3, 96, 96)
+
+
 @pytest.mark.parametrize("spec", ["gru", "zoo:gru", "GRU"])
 def test_the_zoo_is_traced_with_seeded_inputs(traced, spec):
     """A name of the zoo gives the seeded model and inputs of the zoo."""
@@ -117,8 +124,10 @@ def test_a_table_is_read(folder):
     [
         ("resnet51", "no model 'resnet51': did you mean resnet50"),
         ("zoo:vit_b17", "no model 'zoo:vit_b17': did you mean vit_b16? MODEL must be file.py:callable, package.module"),
+        ("resnet50@0.5", "resnet50 comes in one size only; leave out '@0.5'"),
+        ("resnet50@2.py:make", "the model file resnet50@2.py does not exist"),
         ("", "no model '': MODEL must be"),
-        ("model.onnx", "or one of the zoo: bert_base, gru, llama2_7b, lstm"),
+        ("model.onnx", "or one of the zoo: bert_base, efficientnet_b0, efficientnet_b1, gru"),
         ("a b:c", "no model 'a b:c'"),
         ("net:", "no model 'net:'"),
         ("model.py", "model.py must be followed by a colon and the name of a function, as in model.py:make_model"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor, nn
 
-from traces.zoo.blocks import conv_bn, he_init
+from traces.zoo.blocks import conv_bn
+from traces.zoo.inverted import Classifier, InvertedResidual, scaled, square
 
 # Output channels and stride of each depthwise separable layer of v1.
 _V1 = (
@@ -22,75 +20,41 @@ _V2 = (
 )
 
 
-def scaled(channels: int, width: float) -> int:
-    """Return the channels times the width multiplier, to the nearest 8 but never 10 % fewer (v2's rule)."""
-    rounded = max(8, int(channels * width + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels * width else rounded + 8
+def mobilenet_v1(*, width: float = 1.0, image: int = 224, reduced: bool = False) -> tuple[Classifier, tuple[Tensor]]:
+    """Return MobileNet v1 and an image; ``width`` multiplies every layer's channels, to the nearest 8.
 
-
-class Classifier(nn.Module):
-    """Features, average over the image, linear classifier."""
-
-    def __init__(self, features: Sequence[nn.Module], channels: int, classes: int) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*features)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(channels, classes)
-        he_init(self)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits (batch, classes) of images (batch, 3, height, width)."""
-        logits: Tensor = self.classifier(self.pool(self.features(image)).flatten(1))
-        return logits
-
-
-class InvertedResidual(nn.Module):
-    """Expand 1x1, convolve depthwise 3x3, project 1x1 without a rectifier; add the input where it fits."""
-
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
-        super().__init__()
-        hidden = inputs * expansion
-        expand = [*conv_bn(inputs, hidden, 1), nn.ReLU6()] if expansion > 1 else []
-        depthwise = [*conv_bn(hidden, hidden, 3, stride, hidden), nn.ReLU6()]
-        self.body = nn.Sequential(*expand, *depthwise, *conv_bn(hidden, outputs, 1))
-        self.residual = inputs == outputs and stride == 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (batch, outputs, height / stride, width / stride)."""
-        y: Tensor = self.body(x)
-        return x + y if self.residual else y
-
-
-def mobilenet_v1(*, width: float = 1.0, reduced: bool = False) -> tuple[Classifier, tuple[Tensor]]:
-    """Return MobileNet v1 and an image; ``width`` multiplies every layer's channels, rounded down."""
+    The paper's widths (1, 0.75, 0.5, 0.25) are multiples of 8 as they are.
+    """
     if reduced:
-        width = 0.25
-    channels = int(32 * width)
+        width /= 4
+    channels = _nearest_eight(32 * width)
     features: list[nn.Module] = [*conv_bn(3, channels, 3, 2), nn.ReLU()]
     for base, stride in _V1[:3] if reduced else _V1:
-        outputs = int(base * width)
+        outputs = _nearest_eight(base * width)
         features += [*conv_bn(channels, channels, 3, stride, channels), nn.ReLU()]
         features += [*conv_bn(channels, outputs, 1), nn.ReLU()]
         channels = outputs
-    return Classifier(features, channels, 10 if reduced else 1000), (_image(reduced),)
+    model = Classifier(features, nn.Linear(channels, 10 if reduced else 1000))
+    return model, square(image, reduced=reduced)
 
 
-def mobilenet_v2(*, width: float = 1.0, reduced: bool = False) -> tuple[Classifier, tuple[Tensor]]:
+def mobilenet_v2(*, width: float = 1.0, image: int = 224, reduced: bool = False) -> tuple[Classifier, tuple[Tensor]]:
     """Return MobileNet v2 and an image; ``width`` multiplies the channels (the last layer's only above 1)."""
+    last = scaled(64 if reduced else 1280, max(1.0, width))
     if reduced:
-        width = 0.25
+        width /= 4
     channels = scaled(32, width)
     features: list[nn.Module] = [*conv_bn(3, channels, 3, 2), nn.ReLU6()]
     for expansion, base, repeats, first_stride in _V2[:2] if reduced else _V2:
         outputs = scaled(base, width)
         for repeat in range(repeats):
-            features.append(InvertedResidual(channels, outputs, expansion, 1 if repeat else first_stride))
+            stride = 1 if repeat else first_stride
+            features.append(InvertedResidual(channels, expansion * channels, outputs, stride))
             channels = outputs
-    last = scaled(64 if reduced else 1280, max(1.0, width))
     features += [*conv_bn(channels, last, 1), nn.ReLU6()]
-    return Classifier(features, last, 10 if reduced else 1000), (_image(reduced),)
+    model = Classifier(features, nn.Linear(last, 10 if reduced else 1000))
+    return model, square(image, reduced=reduced)
 
 
-def _image(reduced: bool) -> Tensor:
-    size = 32 if reduced else 224
-    return torch.randn(1, 3, size, size)
+def _nearest_eight(channels: float) -> int:
+    return max(8, int(channels + 4) // 8 * 8)
