@@ -1,20 +1,41 @@
-"""What a CPU really does with sparse weights: packed formats whose size in bits is stated exactly.
+"""What a CPU really does with sparse weights: packed formats whose size is stated exactly, and fast kernels.
 
-A weight matrix is (rows, columns) float32: rows are output channels, columns the reduction. Each format of
-`kernels.formats` packs one losslessly and tells what it costs to store.
+A weight matrix is (M outputs, K inputs) float32. `pack` checks it and stores it once; products then check only
+what they are given.
 
 >>> import numpy as np
->>> from kernels.formats import NM
->>> packed = NM.pack(np.array([[0, 3, 0, -1, 5, 0, 0, 2]], np.float32), n=2, m=4)
+>>> from kernels import pack, spmm
+>>> packed = pack(np.array([[0, 3, 0, -1], [5, 0, 0, 2]], np.float32), "2:4")
 >>> packed
-NM(1x8, 2:4, 4 non-zeros)
->>> packed.value_bits(8), packed.metadata_bits
-(32, 8)
+Packed(2x4, 2:4, 4 non-zeros, 17 bytes)
+>>> spmm(packed, np.ones((4, 3), np.float32), low=0).tolist()
+[[2.0, 2.0, 2.0], [7.0, 7.0, 7.0]]
 
 The package registry also has a project named ``kernels`` (compute kernels for the GPU, which some model
 libraries look for). This is another thing: the two cannot be installed side by side.
 """
 
-from kernels import formats
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["formats"]
+from kernels import formats
+from kernels.arrays import KernelError, empty
+from kernels.packed import Packed, pack
+
+if TYPE_CHECKING:
+    from kernels.products import conv1x1, product, spmm
+
+_LAZY = {
+    "conv1x1": "kernels.products",
+    "product": "kernels.products",
+    "spmm": "kernels.products",
+}
+
+__all__ = ["KernelError", "Packed", "conv1x1", "empty", "formats", "pack", "product", "spmm"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs Numba when it is first asked for. No module has the name of a function it holds."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'kernels' has no attribute {name!r}")
