@@ -27,6 +27,8 @@ LOAD = 1.22
 """A register from the L1 cache; 1.0 would be a load as cheap as a multiply-add, but loads conflict at times."""
 MISS = 1.0
 """What a register from the L2 cache costs more."""
+KEPT = 0.93
+"""Part of the L1 cache that inputs keep; weights and sums pass through the rest."""
 SCALAR = 0.5
 """Index and weight of an entry: two narrow loads beside the wide ones."""
 PANEL = 10.0
@@ -156,10 +158,10 @@ def _candidates(problem: Problem) -> Iterator[Plan]:
 def _most_vectors(height: int, shared: bool) -> int:
     """Return the vectors of a strip that fit into the registers beside what else is held there, and are still worth it.
 
-    Sums in five of eight registers hide the latency; a wider strip only takes more of the cache.
+    Sums in half of the registers hide the latency; a wider strip only takes more of the cache.
     """
     registers = machine.vector_registers()
-    return max(1, min(8, registers * 5 // 8 // height if shared else registers // height - 2))
+    return max(1, min(8, registers // 2 // height if shared else registers // height - 2))
 
 
 def _strips(columns: int, most: int, lanes: int, with_rest: bool) -> tuple[Strip, ...]:
@@ -195,7 +197,7 @@ def _strip_cycles(problem: Problem, strip: Strip, lanes: int, slices: int, block
     tiles = max(1, strip.count // (strip.vectors * lanes))
     tile = height * strip.vectors
     narrow = height * NARROW * bool(strip.rest)
-    missed = max(0.0, 1 - machine.l1_bytes() / (block * strip.vectors * lanes * 4))
+    missed = max(0.0, 1 - KEPT * machine.l1_bytes() / (block * strip.vectors * lanes * 4))
     loads = (strip.vectors if shared else tile) * (LOAD + MISS * missed) + height * SCALAR
     entry = max(tile + narrow, loads + narrow, LATENCY)
     panels = -(-problem.bands // slices) * -(-problem.width // block)

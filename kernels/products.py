@@ -53,7 +53,7 @@ class Product:
 def product(packed: Packed, columns: int, threads: int = 1) -> Product:
     """Plan a product with so many columns of activations; it is made once for a matrix and then remembered."""
     threads = check_threads(threads)
-    return packed.layout(("product", columns, threads), lambda _store: _prepare(packed, columns, threads))
+    return packed.layout(("product", columns, threads), lambda _store: prepare(packed, columns, threads, plan.plan))
 
 
 def check_threads(threads: int) -> int:
@@ -66,11 +66,12 @@ def check_threads(threads: int) -> int:
     return threads
 
 
-def _prepare(packed: Packed, columns: int, threads: int) -> Product:
+def prepare(packed: Packed, columns: int, threads: int, choose: Callable[[plan.Problem], plan.Plan]) -> Product:
+    """Make a product ready by a plan of the caller's choice; what `product` does with the planner's."""
     rows, width = packed.shape
     chosen, calls = [], []
     for part in packed.layout("bands", lambda store: bands(store, plan.dense_height())):
-        best = plan.plan(plan.Problem(len(part), part.height, width, len(part.columns), columns))
+        best = choose(plan.Problem(len(part), part.height, width, len(part.columns), columns))
         chosen.append(best)
         tiles = sum(-(-strip.count // (strip.vectors * best.lanes)) for strip in best.strips)
         pieces = threads if tiles >= WHOLE_STRIPS * threads else 1
