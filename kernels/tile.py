@@ -276,16 +276,17 @@ def add(_typing: Value, a: Value, b: Value) -> Value:
 
 @operation
 def clamp(_typing: Value, tile: Value, low: Value, high: Value) -> Value:
-    """``clamp(tile, low, high)``: every element within the two float32 bounds (ReLU: 0 and infinity)."""
+    """``clamp(tile, low, high)``: every element within the two float32 bounds (ReLU: 0 and infinity); a NaN stays."""
 
     def emit(context: Value, builder: Value, signature: Value, arguments: Value) -> Value:
         value, least, most = arguments
         emitter = Emitter(context, builder, signature, tile)
-        bounds = emitter.splat(least), emitter.splat(most)
+        low_bound, high_bound = emitter.splat(least), emitter.splat(most)
 
         def register(r: int, t: int) -> Value:
-            raised = emitter.call(f"llvm.maxnum.v{tile.lanes}f32", tile.vector, emitter.get(value, r, t), bounds[0])
-            return emitter.call(f"llvm.minnum.v{tile.lanes}f32", tile.vector, raised, bounds[1])
+            one = emitter.get(value, r, t)
+            one = builder.select(builder.fcmp_ordered("<", one, low_bound), low_bound, one)
+            return builder.select(builder.fcmp_ordered(">", one, high_bound), high_bound, one)
 
         return emitter.filled(lambda r: lambda t: register(r, t))
 
