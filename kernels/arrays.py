@@ -31,6 +31,8 @@ def as_numpy(what: str, x: ArrayLike) -> NDArray[Any]:
     KernelError
         If it is neither, or a tensor that NumPy cannot see (another device, sparse, bfloat16).
     """
+    if type(x) is np.ndarray:
+        return x
     if type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach"):
         try:
             x = x.detach().numpy()
@@ -61,7 +63,7 @@ def checked(what: str, given: ArrayLike, shape: Sequence[int | None]) -> NDArray
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise KernelError(f"{what} must be of shape ({wanted}), not {x.shape}")
-    if x.ctypes.data % 4:
+    if not x.flags.aligned:
         raise KernelError(f"{what} must be aligned to its elements of 4 bytes, not at an odd address; copy it first")
     return x
 
@@ -150,14 +152,19 @@ def bounds(low: float, high: float) -> tuple[np.float32, np.float32]:
     return pair
 
 
+def row_stride(rows: int, columns: int) -> int:
+    """Return the floats between rows in `empty`: whole cache lines, an odd number of them."""
+    lines = -(-columns // LINE_FLOATS)
+    return LINE_FLOATS * (lines | 1 if rows > 1 else lines)
+
+
 def empty(rows: int, columns: int) -> NDArray[np.float32]:
     """Return a matrix of zeros whose rows start on cache lines, an odd number of lines apart.
 
     Aligned rows need no load across two lines, and an odd distance spreads a column of tiles over all sets of a
     cache; wide rows an even power of two apart would all fall into a few.
     """
-    lines = -(-columns // LINE_FLOATS)
-    stride = LINE_FLOATS * (lines | 1 if rows > 1 else lines)
+    stride = row_stride(rows, columns)
     memory = np.zeros(rows * stride + LINE_FLOATS, np.float32)
     start = (-memory.ctypes.data % 64) // 4
     return memory[start : start + rows * stride].reshape(rows, stride)[:, :columns]

@@ -45,6 +45,30 @@ class Product:
         for kernel, layout, span in self._calls:
             kernel(*layout, x, x_stride, bias, low, high, y, y_stride, *span)
 
+    def bind(
+        self,
+        x: ArrayLike,
+        bias: ArrayLike = None,
+        low: float = -INFINITY,
+        high: float = INFINITY,
+        out: ArrayLike = None,
+    ) -> Callable[[], Floats]:
+        """Check operands once, and return a function that writes their product each time it is called.
+
+        It saves what `spmm` spends on its checks, some microseconds a call. Arguments and errors are those of `spmm`; an
+        ``x`` that had to be copied is not read again.
+        """
+        rows, width, columns = self.shape
+        x = arrays.matrix("x", x, (width, columns))
+        y = arrays.output(out, (rows, columns), x)
+        operands = (*arrays.flat(x), arrays.vector("bias", bias, rows), *arrays.bounds(low, high), *arrays.flat(y))
+
+        def run() -> Floats:
+            self.run(*operands)
+            return y
+
+        return run
+
     def explain(self) -> str:
         """Return the plans, one a line."""
         return "\n".join(plan.explain() for plan in self.plans)

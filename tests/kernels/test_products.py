@@ -101,6 +101,16 @@ def test_a_plan_is_remembered_and_explained() -> None:
     assert "columns by" in ready.explain()
 
 
+def test_a_bound_product_follows_its_memory() -> None:
+    """A bound call multiplies what lies in x when it is called, and writes the same output each time."""
+    packed, x, y = pack(SQUARE, "dense"), empty(8, 20), empty(8, 20)
+    run = product(packed, 20).bind(x, low=1, out=y)
+    assert (run() == 1).all()
+    x[:] = 2
+    assert run() is y
+    assert (y == 16).all()
+
+
 SQUARE = np.ones((8, 8), np.float32)
 READ_ONLY = np.zeros((8, 8), np.float32)
 READ_ONLY.flags.writeable = False
