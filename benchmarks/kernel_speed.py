@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+import network_speed
 
 from kernels.baselines import best
 from kernels.baselines import depthwise as conv_depthwise
@@ -189,6 +190,12 @@ def depthwise(setting: Setting, say: Callable[[str], object]) -> str:
     return "### Depthwise convolutions of mobilenet_v1, dense\n\n" + lines(header, body) + note
 
 
+def network(setting: Setting, say: Callable[[str], object]) -> str:
+    """Measure a whole sparse network against whole dense ones."""
+    say("whole MobileNet-v1")
+    return "### Whole MobileNet-v1, sparse 1x1 convolutions\n\n" + network_speed.report(setting.repeats)
+
+
 SECTIONS: dict[str, Section] = {
     "conv1x1": conv1x1,
     "depthwise": depthwise,
@@ -196,6 +203,7 @@ SECTIONS: dict[str, Section] = {
     "gemv": gemv,
     "gemv_active": gemv_active,
     "linear": linear,
+    "network": network,
 }
 
 
