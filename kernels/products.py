@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kernels import arrays, plan, strips
 from kernels.arrays import ArrayLike
 from kernels.bands import Bands, bands
-from kernels.packed import Packed
+from kernels.packed import Packed, pack
 from kernels.panels import Panels, panels
 
 INFINITY = float("inf")
@@ -157,6 +157,23 @@ def spmm(
     y = arrays.output(out, (rows, x.shape[1]), x)
     _multiply(packed, x, arrays.vector("bias", bias, rows), low, high, y, threads)
     return y
+
+
+def dense(
+    weight: ArrayLike,
+    x: ArrayLike,
+    bias: ArrayLike = None,
+    low: float = -INFINITY,
+    high: float = INFINITY,
+    out: ArrayLike = None,
+    threads: int = 1,
+) -> Floats:
+    """Return ``clamp(W @ x + bias, low, high)`` for a plain matrix W (M, K), which is packed in this call.
+
+    To multiply by the same weights again, pack them once, ``pack(weight, "dense")``, and call `spmm`. Arguments and
+    errors are those of `spmm`, and of `kernels.pack`.
+    """
+    return spmm(pack(weight, "dense"), x, bias, low, high, out, threads)
 
 
 def conv1x1(

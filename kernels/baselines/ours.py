@@ -10,7 +10,7 @@ from kernels import arrays, convolution, depthwise
 from kernels.arrays import KernelError, empty
 from kernels.baselines.contender import Contender, LeftOutError
 from kernels.baselines.problem import Array, Convolution, Linear, Operands, Problem
-from kernels.gemv import gemv
+from kernels.matvec import gemv
 from kernels.geometry import Geometry
 from kernels.packed import Packed, pack
 from kernels.products import product

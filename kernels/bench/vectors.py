@@ -14,7 +14,7 @@ from kernels.bench.nets import Layer
 from kernels.bench.pointwise import Variant
 from kernels.bench.prune import Array, prune
 from kernels.bench.row import Row, Work
-from kernels.gemv import delta_update, gemv, gemv_columns, gemv_rows, spike_update
+from kernels.matvec import delta_update, gemv, gemv_columns, gemv_rows, spike_update
 from kernels.packed import pack
 
 INPUTS = 16
