@@ -23,15 +23,60 @@ from kernels.arrays import KernelError, empty
 from kernels.packed import Packed, pack
 
 if TYPE_CHECKING:
-    from kernels.products import conv1x1, product, spmm
+    from kernels.active import conv_active, delta_conv_update, pack_active, spike_conv
+    from kernels.matvec import delta_update, gemv, gemv_columns, gemv_rows, spike_update
+    from kernels.products import conv1x1, dense, product, spmm
+    from kernels.runner import Runner
+    from kernels.windows.convolution import conv3x3
+    from kernels.windows.depthwise import depthwise
+    from kernels.windows.pooling import average_pool, max_pool
 
 _LAZY = {
+    "Runner": "kernels.runner",
+    "average_pool": "kernels.windows.pooling",
     "conv1x1": "kernels.products",
+    "conv3x3": "kernels.windows.convolution",
+    "conv_active": "kernels.active",
+    "delta_conv_update": "kernels.active",
+    "delta_update": "kernels.matvec",
+    "dense": "kernels.products",
+    "depthwise": "kernels.windows.depthwise",
+    "gemv": "kernels.matvec",
+    "gemv_columns": "kernels.matvec",
+    "gemv_rows": "kernels.matvec",
+    "max_pool": "kernels.windows.pooling",
+    "pack_active": "kernels.active",
     "product": "kernels.products",
+    "spike_conv": "kernels.active",
+    "spike_update": "kernels.matvec",
     "spmm": "kernels.products",
 }
 
-__all__ = ["KernelError", "Packed", "conv1x1", "empty", "formats", "pack", "product", "spmm"]
+__all__ = [
+    "KernelError",
+    "Packed",
+    "Runner",
+    "average_pool",
+    "conv1x1",
+    "conv3x3",
+    "conv_active",
+    "delta_conv_update",
+    "delta_update",
+    "dense",
+    "depthwise",
+    "empty",
+    "formats",
+    "gemv",
+    "gemv_columns",
+    "gemv_rows",
+    "max_pool",
+    "pack",
+    "pack_active",
+    "product",
+    "spike_conv",
+    "spike_update",
+    "spmm",
+]
 
 
 def __getattr__(name: str) -> object:

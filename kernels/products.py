@@ -55,8 +55,8 @@ class Product:
     ) -> Callable[[], Floats]:
         """Check operands once, and return a function that writes their product each time it is called.
 
-        It saves what `spmm` spends on its checks, some microseconds a call. Arguments and errors are those of `spmm`; an
-        ``x`` that had to be copied is not read again.
+        It saves what `spmm` spends on its checks, some microseconds a call. Arguments and errors are those of `spmm`;
+        an ``x`` that had to be copied is not read again.
         """
         rows, width, columns = self.shape
         x = arrays.matrix("x", x, (width, columns))

@@ -285,8 +285,8 @@ def clamp(_typing: Value, tile: Value, low: Value, high: Value) -> Value:
 
         def register(r: int, t: int) -> Value:
             one = emitter.get(value, r, t)
-            one = builder.select(builder.fcmp_ordered("<", one, low_bound), low_bound, one)
-            return builder.select(builder.fcmp_ordered(">", one, high_bound), high_bound, one)
+            one = builder.select(builder.fcmp_ordered(">", low_bound, one), low_bound, one)
+            return builder.select(builder.fcmp_ordered("<", high_bound, one), high_bound, one)
 
         return emitter.filled(lambda r: lambda t: register(r, t))
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "traces": set(),
     "kernels": set(),
-    "hw_models": {"traces"},
+    "hw_models": {"traces", "kernels"},
     "codesign": {"traces", "kernels", "hw_models"},
 }
 

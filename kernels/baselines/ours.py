@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kernels import arrays, convolution, depthwise
+from kernels import arrays
 from kernels.arrays import KernelError, empty
 from kernels.baselines.contender import Contender, LeftOutError
 from kernels.baselines.problem import Array, Convolution, Linear, Operands, Problem
 from kernels.matvec import gemv
-from kernels.geometry import Geometry
 from kernels.packed import Packed, pack
 from kernels.products import product
+from kernels.windows import convolution, depthwise
+from kernels.windows.geometry import Geometry
 
 
 def dense(problem: Problem, operands: Operands, threads: int = 1) -> Contender:

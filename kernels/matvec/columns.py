@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from kernels import arrays
 from kernels.active.registers import lowest_bit, nonzero_bits
 from kernels.arrays import LINE_FLOATS, ArrayLike
+from kernels.machine import vector_lanes
 from kernels.matvec.memory import Floats, ending, finish, in_place, matrix, result, vector
 from kernels.matvec.vectors import Kernel, add_streams, places
-from kernels.machine import vector_lanes
 from kernels.products import check_threads
 from kernels.tile import fma, load, prefetch, splat, store
 

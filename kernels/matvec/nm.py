@@ -15,9 +15,9 @@ from numba import njit, prange
 
 from kernels.formats import NM
 from kernels.formats.tiles import index_bits
+from kernels.machine import vector_lanes
 from kernels.matvec.memory import Floats, stream
 from kernels.matvec.vectors import WORD, Kernel, pick
-from kernels.machine import vector_lanes
 from kernels.packed import Packed, Store
 from kernels.tile import fma_tile, load, store, zeros
 

@@ -19,9 +19,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from kernels.bands import Bands, bands
+from kernels.machine import vector_lanes
 from kernels.matvec.memory import Floats, padded, stream
 from kernels.matvec.vectors import Kernel, gather
-from kernels.machine import vector_lanes
 from kernels.packed import Packed, Store
 from kernels.tile import fma_tile, load, store, zeros
 

@@ -11,9 +11,9 @@ import functools
 import numpy as np
 from numba import njit, prange
 
+from kernels.machine import vector_lanes
 from kernels.matvec.memory import Floats, stream
 from kernels.matvec.vectors import Kernel
-from kernels.machine import vector_lanes
 from kernels.packed import Packed, Store
 from kernels.tile import fma, load, store, zeros
 
