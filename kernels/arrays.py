@@ -17,6 +17,9 @@ ArrayLike: TypeAlias = Any
 
 LINE_FLOATS = 16
 """Floats in a cache line of 64 bytes."""
+WHOLE = (int, np.integer)
+NUMBERS = (float, np.floating, *WHOLE)
+"""What a bound may be: not text, which NumPy would turn into a number."""
 
 
 class KernelError(ValueError):
@@ -24,12 +27,12 @@ class KernelError(ValueError):
 
 
 def as_numpy(what: str, x: ArrayLike) -> NDArray[Any]:
-    """Return an array or torch tensor as a NumPy array over the same memory.
+    """Return an array or torch tensor as a plain NumPy array (no subclass) over the same memory.
 
     Raises
     ------
     KernelError
-        If it is neither, or a tensor that NumPy cannot see (another device, sparse, bfloat16).
+        If it is neither, a masked array, or a tensor that NumPy cannot see (another device, sparse, bfloat16).
     """
     if type(x) is np.ndarray:
         return x
@@ -41,9 +44,9 @@ def as_numpy(what: str, x: ArrayLike) -> NDArray[Any]:
             raise KernelError(
                 f"{what} must be a dense float32 tensor on the CPU, not {kind}; convert it first"
             ) from error
-    if not isinstance(x, np.ndarray):
+    if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
         raise KernelError(f"{what} must be a NumPy array or a torch tensor, not {type(x).__name__}")
-    return x
+    return x.view(np.ndarray)
 
 
 def checked(what: str, given: ArrayLike, shape: Sequence[int | None]) -> NDArray[np.float32]:
@@ -135,6 +138,12 @@ def vector(what: str, x: ArrayLike, size: int) -> NDArray[np.float32]:
     return np.zeros(size, np.float32) if x is None else dense(what, x, (size,))
 
 
+def whole(what: str, value: object, least: int, most: int = 2**31 - 1) -> None:
+    """Raise `KernelError` unless a value is a whole number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise KernelError(f"{what} must be a whole number from {least} to {most}, not {value!r}")
+
+
 def bounds(low: float, high: float) -> tuple[np.float32, np.float32]:
     """Return the bounds of an output as float32.
 
@@ -144,8 +153,10 @@ def bounds(low: float, high: float) -> tuple[np.float32, np.float32]:
         Unless both are numbers and the first is not above the second.
     """
     try:
+        if not (isinstance(low, NUMBERS) and isinstance(high, NUMBERS)):
+            raise TypeError
         pair = np.float32(low), np.float32(high)
-    except (TypeError, ValueError):
+    except (TypeError, OverflowError):
         raise KernelError(f"low and high must be numbers, not {low!r} and {high!r}") from None
     if not pair[0] <= pair[1]:
         raise KernelError(f"low must be at most high, not {low!r} with a high of {high!r}")
@@ -163,7 +174,14 @@ def empty(rows: int, columns: int) -> NDArray[np.float32]:
 
     Aligned rows need no load across two lines, and an odd distance spreads a column of tiles over all sets of a
     cache; wide rows an even power of two apart would all fall into a few.
+
+    Raises
+    ------
+    KernelError
+        If one of the sizes is no whole number.
     """
+    if not (isinstance(rows, WHOLE) and isinstance(columns, WHOLE) and rows > 0 and columns > 0):
+        raise KernelError(f"rows and columns must be whole numbers of at least 1, not {rows!r} and {columns!r}")
     stride = row_stride(rows, columns)
     memory = np.zeros(rows * stride + LINE_FLOATS, np.float32)
     start = (-memory.ctypes.data % 64) // 4

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrays import ArrayLike, KernelError, checked
+from kernels.arrays import ArrayLike, KernelError, as_numpy, checked
 from kernels.formats import NM, Block, Csr, Group
 from kernels.formats.check import checked as finite
 
@@ -90,9 +90,8 @@ def pack(weight: ArrayLike, pattern: str = "unstructured") -> Packed:
     KernelError, FormatError
         If the pattern has no such form, or the weight is not a finite float32 matrix that fits it.
     """
-    if getattr(weight, "ndim", 2) == 4 and tuple(weight.shape[2:]) == (1, 1):
-        weight = weight.reshape(weight.shape[0], weight.shape[1])
-    matrix = checked("weight", weight, (None, None))
+    weight = as_numpy("weight", weight)
+    matrix = checked("weight", weight[:, :, 0, 0] if weight.shape[2:] == (1, 1) else weight, (None, None))
     head, *sizes = str(pattern).split(":")
     try:
         match head, sizes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kernels import machine
 from kernels.strips import REST_LANES
@@ -130,11 +130,6 @@ def plan(problem: Problem) -> Plan:
     return min(_candidates(problem), key=lambda candidate: candidate.cycles)
 
 
-def explain(problem: Problem, count: int = 5) -> str:
-    """Return the best plans line by line, so that one sees what the first was chosen over."""
-    return "\n".join(f"{candidate.explain()}" for candidate in plans(problem)[:count])
-
-
 def dense_height() -> int:
     """Return the rows of a band of dense weights: enough multiply-adds for each load, in the registers there are."""
     return 4 if machine.vector_registers() > 16 else 3
@@ -174,19 +169,15 @@ def _strips(columns: int, most: int, lanes: int, with_rest: bool) -> tuple[Strip
     vectors = (columns - rest) // lanes if rest else -(-columns // lanes)
     tiles = -(-vectors // most)
     narrow, wider = divmod(vectors, tiles)
-    sizes = [narrow + 1] * wider + [narrow] * (tiles - wider)
+    masked = vectors * lanes > columns
+    odd = int(masked or rest > 0)
     strips: list[Strip] = []
     first = 0
-    for place, size in enumerate(sizes):
-        last = place == tiles - 1
-        count = min(size * lanes, columns - first) + rest * last
-        own = Strip(first, count, size, rest * last, masked=count < size * lanes)
-        before = strips[-1] if strips else None
-        if before and (before.vectors, own.rest, own.masked) == (size, 0, False):
-            strips[-1] = replace(before, count=before.count + count)
-        else:
-            strips.append(own)
-        first += count
+    for count, size, last in ((wider, narrow + 1, False), (tiles - wider - odd, narrow, False), (odd, narrow, True)):
+        if count:
+            width = min(count * size * lanes + rest * last, columns - first)
+            strips.append(Strip(first, width, size, rest * last, masked and last))
+            first += width
     return tuple(strips)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import config
 from numpy.typing import NDArray
 
 from kernels import arrays, plan, strips
@@ -15,6 +14,7 @@ from kernels.arrays import ArrayLike
 from kernels.bands import Bands, bands
 from kernels.packed import Packed, pack
 from kernels.panels import Panels, panels
+from kernels.threads import check_threads
 
 INFINITY = float("inf")
 Floats = NDArray[np.float32]
@@ -59,9 +59,9 @@ class Product:
         an ``x`` that had to be copied is not read again.
         """
         rows, width, columns = self.shape
-        x = arrays.matrix("x", x, (width, columns))
-        y = arrays.output(out, (rows, columns), x)
-        operands = (*arrays.flat(x), arrays.vector("bias", bias, rows), *arrays.bounds(low, high), *arrays.flat(y))
+        x, bias = arrays.matrix("x", x, (width, columns)), arrays.vector("bias", bias, rows)
+        y = arrays.output(out, (rows, columns), x, bias)
+        operands = (*arrays.flat(x), bias, *arrays.bounds(low, high), *arrays.flat(y))
 
         def run() -> Floats:
             self.run(*operands)
@@ -75,19 +75,17 @@ class Product:
 
 
 def product(packed: Packed, columns: int, threads: int = 1) -> Product:
-    """Plan a product with so many columns of activations; it is made once for a matrix and then remembered."""
+    """Plan a product with so many columns of activations; it is made once for a matrix and then remembered.
+
+    Raises
+    ------
+    KernelError
+        If the weights are not packed, or one of the numbers is no whole number of at least 1.
+    """
+    arrays.whole("columns", columns, 1)
     threads = check_threads(threads)
-    return packed.layout(("product", columns, threads), lambda _store: prepare(packed, columns, threads, plan.plan))
-
-
-def check_threads(threads: int) -> int:
-    """Return the number of threads; raise `KernelError` unless it is a whole number from 1 to what Numba has."""
-    most: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set when numba starts
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
-        raise arrays.KernelError(
-            f"threads must be a whole number from 1 to {most} (the cores there are), not {threads!r}"
-        )
-    return threads
+    name = ("product", columns, threads)
+    return _packed(packed).layout(name, lambda _store: prepare(packed, columns, threads, plan.plan))
 
 
 def prepare(packed: Packed, columns: int, threads: int, choose: Callable[[plan.Problem], plan.Plan]) -> Product:
@@ -137,7 +135,8 @@ def spmm(
         The weights, from `kernels.pack`; any pattern.
     x
         float32 (K, N), NumPy array or torch tensor. Used where it lies if its rows are contiguous; fastest from
-        `kernels.empty`, which aligns them.
+        `kernels.empty`, which aligns them. What is not finite reaches all outputs that read it; in the first row also
+        others, as NaN, because short rows of weights are filled up with zeros on it.
     bias
         float32 (M,), or None for zeros.
     low, high
@@ -153,9 +152,9 @@ def spmm(
         If an array has another shape, type or layout.
     """
     rows, width = _packed(packed).shape
-    x = arrays.matrix("x", x, (width, None))
-    y = arrays.output(out, (rows, x.shape[1]), x)
-    _multiply(packed, x, arrays.vector("bias", bias, rows), low, high, y, threads)
+    x, bias = arrays.matrix("x", x, (width, None)), arrays.vector("bias", bias, rows)
+    y = arrays.output(out, (rows, x.shape[1]), x, bias)
+    _multiply(packed, x, bias, low, high, y, threads)
     return y
 
 
@@ -204,9 +203,9 @@ def conv1x1(
     rows, width = _packed(packed).shape
     x = arrays.dense("x", x, (None, width, None, None))
     batch, _, tall, wide = x.shape
-    shape = (batch, rows, tall, wide)
-    y = np.empty(shape, np.float32) if out is None else arrays.images(out, shape, x)
     bias = arrays.vector("bias", bias, rows)
+    shape = (batch, rows, tall, wide)
+    y = np.empty(shape, np.float32) if out is None else arrays.images(out, shape, x, bias)
     for image, result in zip(x, y, strict=True):
         _multiply(packed, image.reshape(width, -1), bias, low, high, result.reshape(rows, -1), threads)
     return y

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kernels import arrays
 from kernels.arrays import ArrayLike, KernelError
-from kernels.chain import Convolution, Layer, Linear
+from kernels.chain import Convolution, Layer, checked
 from kernels.matvec.product import gemv
 from kernels.packed import Packed, pack
 from kernels.products import product
@@ -64,11 +64,12 @@ class Runner:
         self.packed: list[Packed] = []
         self._pattern, self._threads = pattern, threads
         self._steps: list[Step] = []
+        if len(shape) != 3:
+            raise KernelError(f"shape must be (channels, height, width), not {shape!r}")
+        for what, value in zip(("channels", "height", "width"), shape, strict=True):
+            arrays.whole(f"{what} of the shape", value, 1)
+        convolutions, last = checked(layers)
         self._image = arrays.empty(shape[0], shape[1] * shape[2])
-        convolutions = [layer for layer in layers[:-1] if isinstance(layer, Convolution)]
-        last = layers[-1]
-        if not isinstance(last, Linear) or len(convolutions) < len(layers) - 1:
-            raise KernelError("a chain must be convolutions and end with one Linear layer; see kernels.chain")
         sizes = [shape[1:]]
         for layer in convolutions:
             sizes.append(_size(layer, sizes[-1]))

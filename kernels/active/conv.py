@@ -12,7 +12,7 @@ from kernels.active.packed import ActiveWeight
 from kernels.active.scan import nonzero_words
 from kernels.active.sweep import Extent, compiled
 from kernels.arrays import ArrayLike, KernelError, as_numpy, bounds, checked, vector
-from kernels.products import check_threads
+from kernels.threads import check_threads
 
 INFINITY = float("inf")
 SPARSE = 0.2

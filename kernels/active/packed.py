@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrays import ArrayLike, KernelError, checked, empty
+from kernels.arrays import ArrayLike, KernelError, checked, empty, whole
 from kernels.machine import l1_bytes, vector_lanes, vector_registers
 
 LARGEST = 15
@@ -92,7 +92,7 @@ def pack_active(weight: ArrayLike, stride: int = 1, padding: int = 0) -> ActiveW
     weight
         float32 (M, C, rows, columns), finite, at most 15 rows and columns.
     stride, padding
-        Of the convolution, the same both ways.
+        Of the convolution, the same both ways; the padding at most 15.
 
     Raises
     ------
@@ -104,19 +104,14 @@ def pack_active(weight: ArrayLike, stride: int = 1, padding: int = 0) -> ActiveW
         raise KernelError(f"weight must have at most {LARGEST} rows and columns, not shape {weight.shape}")
     if not np.isfinite(weight).all():
         raise KernelError("weight must be finite, not NaN or infinite: a zero activation would hide it")
-    _check_whole("stride", stride, 1)
-    _check_whole("padding", padding, 0)
+    whole("stride", stride, 1)
+    whole("padding", padding, 0, LARGEST)
     outputs, columns = weight.shape[0], weight.shape[3]
     lanes = vector_lanes()
     vectors = _strip_vectors(outputs, -(-columns // stride), lanes)
     phases = tuple(_phase(weight, first, stride, vectors * lanes) for first in range(min(stride, columns)))
     m, c, height, width = weight.shape
     return ActiveWeight((m, c, height, width), stride, padding, vectors, lanes, phases)
-
-
-def _check_whole(what: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise KernelError(f"{what} must be a whole number of at least {least}, not {value!r}")
 
 
 def _strip_vectors(outputs: int, taps: int, lanes: int) -> int:

@@ -23,7 +23,7 @@ from kernels.tile import add, clamp, fma, load, prefetch, store, zeros
 Floats = NDArray[np.float32]
 
 PIXELS = 512
-"""About so many outputs are swept before the next panel: their sums and inputs stay in the L2 cache."""
+"""About so many outputs, but whole rows, are swept before the next panel: sums and inputs stay in the L2 cache."""
 
 
 class Extent(NamedTuple):
@@ -76,7 +76,7 @@ def compiled(taps: int, vectors: int, lanes: int, spikes: int, parallel: int) ->
         tasks = pieces if parallel else 1
         for piece in prange(tasks):
             first_row, end_row = rows * piece // pieces, rows * (piece + 1) // pieces
-            tiles = ((end_row - first_row) * size.out_width + PIXELS - 1) // PIXELS
+            tiles = min(end_row - first_row, ((end_row - first_row) * size.out_width + PIXELS - 1) // PIXELS)
             for tile in range(tiles):
                 top = first_row + (end_row - first_row) * tile // tiles
                 bottom = first_row + (end_row - first_row) * (tile + 1) // tiles

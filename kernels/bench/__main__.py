@@ -16,7 +16,7 @@ from kernels.bench.run import KERNELS, Options, run
 from kernels.bench.table import head, table
 from kernels.limits import measure_limits
 from kernels.machine import describe
-from kernels.products import check_threads
+from kernels.threads import check_threads
 
 ROUNDS, QUICK_ROUNDS = 21, 5
 

@@ -12,7 +12,7 @@ HEADER = (
     f"{'layer':<22}{'pattern':<13}{'zero%':>5}{'ours us':>8}{'dense us':>9} {'dense is':<20}"
     f"{'x dense':>7}{'x eager':>8}{'limit':>6}"
 )
-NOTE = "x dense, x eager: how often faster than them. limit: share of the machine's roofline."
+NOTE = "x dense, x eager: how often faster than them. limit: share of one core's roofline."
 
 
 def head(machine: Mapping[str, object], limits: Limits, threads: int) -> str:

@@ -38,9 +38,10 @@ class Block:
     @classmethod
     def pack(cls, dense: NDArray[np.float32], rows: int, columns: int) -> Block:
         """Pack a finite float32 matrix, keeping each block that holds a non-zero; `FormatError` for any other."""
-        check_count("rows of a block", rows)
-        check_count("columns of a block", columns)
-        tiles = to_tiles(checked(dense), rows, columns)
+        dense = checked(dense)
+        check_count("rows of a block", rows, dense.shape[0])
+        check_count("columns of a block", columns, dense.shape[1])
+        tiles = to_tiles(dense, rows, columns)
         occupied = (tiles != 0).any(axis=(2, 3))
         pointers, indices = compress(occupied)
         return cls((dense.shape[0], dense.shape[1]), (rows, columns), pointers, indices, tiles[occupied])

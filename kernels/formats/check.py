@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.arrays import KernelError
 
-class FormatError(ValueError):
+LARGEST = 1024
+"""A size that may be larger than the matrix."""
+
+
+class FormatError(KernelError):
     """A matrix, or an option, that a packed format cannot take; the message is one sentence for the user."""
 
 
@@ -32,8 +37,8 @@ def checked(dense: NDArray[np.float32]) -> NDArray[np.float32]:
     return dense + np.float32(0)
 
 
-def check_count(what: str, value: int) -> None:
-    """Refuse a size that is not a whole number of at least 1.
+def check_count(what: str, value: int, matrix_size: int) -> None:
+    """Refuse a size that is not a whole number of at least 1, or far larger than the matrix, which padding would fill.
 
     Raises
     ------
@@ -42,3 +47,5 @@ def check_count(what: str, value: int) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise FormatError(f"{what} must be a whole number of at least 1, not {value!r}")
+    if value > max(matrix_size, LARGEST):
+        raise FormatError(f"{what} must be at most {max(matrix_size, LARGEST)} for this matrix, not {value}")

@@ -38,8 +38,9 @@ class Group:
     @classmethod
     def pack(cls, dense: NDArray[np.float32], size: int) -> Group:
         """Pack a finite float32 matrix, keeping each group that holds a non-zero; `FormatError` for any other."""
-        check_count("size of a group", size)
-        tiles = to_tiles(checked(dense), size, 1)[..., 0]
+        dense = checked(dense)
+        check_count("size of a group", size, dense.shape[0])
+        tiles = to_tiles(dense, size, 1)[..., 0]
         occupied = (tiles != 0).any(axis=2)
         pointers, indices = compress(occupied)
         return cls((dense.shape[0], dense.shape[1]), size, pointers, indices, tiles[occupied])

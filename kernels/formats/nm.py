@@ -64,7 +64,7 @@ class NM:
         rows, columns = dense.shape
         run = columns if run is None else run
         for what, value in (("N of N:M", n), ("M of N:M", m), ("run", run)):
-            check_count(what, value)
+            check_count(what, value, columns)
         if n > m:
             raise FormatError(f"N of N:M must be at most M, not {n}:{m}")
         if columns % run:

@@ -23,7 +23,7 @@ from kernels.arrays import LINE_FLOATS, ArrayLike
 from kernels.machine import vector_lanes
 from kernels.matvec.memory import Floats, ending, finish, in_place, matrix, result, vector
 from kernels.matvec.vectors import Kernel, add_streams, places
-from kernels.products import check_threads
+from kernels.threads import check_threads
 from kernels.tile import fma, load, prefetch, splat, store
 
 TOGETHER, VECTORS = 14, 1

@@ -6,7 +6,7 @@ from kernels.arrays import ArrayLike
 from kernels.matvec import nm, rows, sliced, stacked
 from kernels.matvec.memory import Floats, ending, finish, matrix, result, vector
 from kernels.packed import Packed
-from kernels.products import check_threads
+from kernels.threads import check_threads
 
 INFINITY = float("inf")
 

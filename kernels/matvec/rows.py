@@ -18,7 +18,7 @@ from kernels.arrays import LINE_FLOATS, ArrayLike
 from kernels.machine import vector_lanes
 from kernels.matvec.memory import Floats, ending, finish, matrix, result, vector
 from kernels.matvec.vectors import Kernel, store_totals
-from kernels.products import check_threads
+from kernels.threads import check_threads
 from kernels.tile import fma_tile, load, load_rows, prefetch, zeros
 
 TOGETHER, VECTORS = 14, 1

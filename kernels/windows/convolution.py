@@ -16,7 +16,7 @@ from numba import njit, prange
 from kernels import arrays
 from kernels.arrays import ArrayLike
 from kernels.machine import vector_registers
-from kernels.products import check_threads
+from kernels.threads import check_threads
 from kernels.tile import splat
 from kernels.windows.depthwise import INFINITY, Floats, over_images
 from kernels.windows.geometry import Geometry, Sizes
@@ -144,5 +144,6 @@ def conv3x3(
     outputs, inputs = weight.shape[:2]
     x = arrays.dense("x", x, (None, inputs, None, None))
     geometry = Geometry(KERNEL, stride, padding, *x.shape[2:])
-    run = on_planes(weight, arrays.vector("bias", bias, outputs), geometry, threads)
-    return over_images(run, x, outputs, geometry, low, high, out)
+    bias = arrays.vector("bias", bias, outputs)
+    run = on_planes(weight, bias, geometry, threads)
+    return over_images(run, (x, bias), outputs, geometry, low, high, out)

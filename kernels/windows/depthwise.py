@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kernels import arrays
 from kernels.arrays import ArrayLike, KernelError
 from kernels.machine import vector_registers
-from kernels.products import check_threads
+from kernels.threads import check_threads
 from kernels.tile import splat, zeros
 from kernels.windows.geometry import Geometry, Sizes
 from kernels.windows.registers import STRIDES, finished, roll, slide, store_strip, strip_shape, within
@@ -172,22 +172,27 @@ def depthwise(
     weight = arrays.dense("weight", weight, (None, kernel, kernel))
     x = arrays.dense("x", x, (None, channels, None, None))
     geometry = Geometry(kernel, stride, kernel // 2 if padding is None else padding, *x.shape[2:])
-    run = on_planes(weight, arrays.vector("bias", bias, channels), geometry, threads)
-    return over_images(run, x, channels, geometry, low, high, out)
+    bias = arrays.vector("bias", bias, channels)
+    run = on_planes(weight, bias, geometry, threads)
+    return over_images(run, (x, weight, bias), channels, geometry, low, high, out)
 
 
 def over_images(
     run: Callable[..., None],
-    x: Floats,
+    inputs: tuple[Floats, ...],
     channels: int,
     geometry: Geometry,
     low: float,
     high: float,
     out: ArrayLike,
 ) -> Floats:
-    """Return what a function from `on_planes` computes of each image: (batch, channels, rows, columns)."""
+    """Return what a function from `on_planes` computes of each image: (batch, channels, rows, columns).
+
+    The images are the first of the inputs; the others are what the function reads beside, apart from ``out`` as well.
+    """
+    x = inputs[0]
     shape = (len(x), channels, geometry.rows, geometry.columns)
-    y = np.empty(shape, np.float32) if out is None else arrays.images(out, shape, x)
+    y = np.empty(shape, np.float32) if out is None else arrays.images(out, shape, *inputs)
     limits = arrays.bounds(low, high)
     for image, result in zip(x, y, strict=True):
         planes = arrays.flat(image.reshape(len(image), -1))

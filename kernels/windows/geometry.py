@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kernels.arrays import KernelError
+from kernels.arrays import KernelError, whole
 
 Sizes: TypeAlias = tuple[int, int, int, int, int]
+LARGEST = 2**15
+"""The largest side of a window: padding makes room for any, and memory for none larger is worth taking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,9 @@ class Geometry:
     width: int
 
     def __post_init__(self) -> None:
-        _whole("kernel", self.kernel, 1)
-        _whole("stride", self.stride, 1)
-        _whole("padding", self.padding, 0, self.kernel // 2)
+        whole("kernel", self.kernel, 1, LARGEST)
+        whole("stride", self.stride, 1)
+        whole("padding", self.padding, 0, self.kernel // 2)
         least = self.kernel - 2 * self.padding
         if min(self.height, self.width) < least:
             size = f"{self.height}x{self.width}"
@@ -63,10 +65,3 @@ class Geometry:
         for what, value, allowed in (("kernel", self.kernel, kernels), ("stride", self.stride, strides)):
             if value not in allowed:
                 raise KernelError(f"{what} must be {' or '.join(map(str, allowed))}, not {value!r}")
-
-
-def _whole(what: str, value: object, least: int, most: int | None = None) -> None:
-    """Raise `KernelError` unless a value is a whole number within bounds."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        rule = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise KernelError(f"{what} must be a whole number {rule}, not {value!r}")

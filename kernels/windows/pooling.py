@@ -14,26 +14,31 @@ from numba import njit
 from numpy.typing import NDArray
 
 from kernels import arrays
-from kernels.arrays import ArrayLike
+from kernels.arrays import ArrayLike, whole
 from kernels.tile import add, load, total, zeros
 from kernels.windows.geometry import Geometry, Sizes
 
 Floats = NDArray[np.float32]
 LANES = 8
 """A plane of 7x7 fills registers of 8 floats best."""
+STRETCH = 4096
+"""Floats summed in float32; more would lose digits, so that sums of stretches are added in float64."""
 
 
 @njit(cache=True, nogil=True)
 def plane_means(planes: int, pixels: int, x: Floats, x_stride: int, y: Floats) -> None:
     """Write the mean of each plane of ``pixels`` floats; planes begin ``x_stride`` floats apart in flat memory."""
     for plane in range(planes):
-        at = plane * x_stride
-        sums = zeros(1, 1, LANES)
-        for i in range(0, pixels - LANES + 1, LANES):
-            sums = add(sums, load(x, at + i, LANES, 1, LANES))
-        rest = pixels % LANES
-        sums = add(sums, load(x, at + pixels - rest, rest, 1, LANES))
-        y[plane] = total(sums, 0) / np.float32(pixels)
+        summed = 0.0
+        for begin in range(0, pixels, STRETCH):
+            at, count = plane * x_stride + begin, min(STRETCH, pixels - begin)
+            sums = zeros(1, 1, LANES)
+            for i in range(0, count - LANES + 1, LANES):
+                sums = add(sums, load(x, at + i, LANES, 1, LANES))
+            rest = count % LANES
+            sums = add(sums, load(x, at + count - rest, rest, 1, LANES))
+            summed += total(sums, 0)
+        y[plane] = summed / pixels
 
 
 @functools.cache
@@ -128,7 +133,8 @@ def average_pool(
     """
     if kernel is not None:
         return _pool(x, kernel, stride, padding, out, largest=False)
-    if stride is not None or padding != 0:
+    whole("padding", padding, 0)
+    if stride is not None or padding:
         raise arrays.KernelError("kernel must be given with a stride or padding, not None; without it all is averaged")
     x = arrays.dense("x", x, (None, None, None, None))
     batch, channels, height, width = x.shape

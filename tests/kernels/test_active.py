@@ -181,8 +181,8 @@ def _wrong_calls():
         "flat weight": (lambda: pack_active(weight[0]), r"weight must be of shape \(any, any, any, any\)"),
         "infinite weight": (lambda: pack_active(weight * np.float32(np.inf)), "weight must be finite"),
         "huge kernel": (lambda: pack_active(np.ones((1, 1, 16, 1), np.float32)), "at most 15 rows and columns"),
-        "no stride": (lambda: pack_active(weight, 0), "stride must be a whole number of at least 1, not 0"),
-        "half padding": (lambda: pack_active(weight, 1, 0.5), "padding must be a whole number of at least 0, not 0.5"),
+        "no stride": (lambda: pack_active(weight, 0), "stride must be a whole number from 1 to 2147483647, not 0"),
+        "half padding": (lambda: pack_active(weight, 1, 0.5), "padding must be a whole number from 0 to 15, not 0.5"),
         "unpacked": (lambda: conv_active(weight, x), "weights must be packed by kernels.active.pack_active, not nd"),
         "channels": (lambda: conv_active(packed, x[:, :2]), r"x must be of shape \(any, 3, any, any\), not \(1, 2,"),
         "double x": (lambda: conv_active(packed, x.astype(float)), "x must be of float32"),
@@ -215,3 +215,21 @@ def test_wrong_use_is_refused_in_one_sentence(name):
     with pytest.raises(KernelError, match=words) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [512, 513, 1300])
+def test_rows_wider_than_a_tile(width):
+    """A row is never cut, however wide: its sums are swept as one tile."""
+    weight, x = drawn_wide(width)
+    expected = torch.nn.functional.conv2d(
+        torch.from_numpy(x).double(), torch.from_numpy(weight).double(), padding=1
+    ).numpy()
+    result = conv_active(pack_active(weight, 1, 1), x)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def drawn_wide(width):
+    """Return a weight and an image of two wide rows."""
+    rng = np.random.default_rng(width)
+    shapes = (5, 3, 3, 3), (1, 3, 2, width)
+    return [rng.standard_normal(shape, np.float32) for shape in shapes]

@@ -83,10 +83,10 @@ def test_out():
     [
         ({"x": np.zeros((1, 3, 9, 9))}, "x must be of float32"),
         ({"x": np.zeros((3, 9, 9), np.float32)}, "x must be of shape"),
-        ({"kernel": 0}, "kernel must be a whole number of at least 1, not 0"),
+        ({"kernel": 0}, "kernel must be a whole number from 1 to 32768, not 0"),
         ({"kernel": 2.0}, "kernel must be a whole number"),
         ({"kernel": 10}, "x must have at least 10x10 pixels"),
-        ({"stride": 0}, "stride must be a whole number of at least 1, not 0"),
+        ({"stride": 0}, "stride must be a whole number from 1 to 2147483647, not 0"),
         ({"padding": 2}, "padding must be a whole number from 0 to 1, not 2"),
         ({"out": np.zeros((1, 3, 9, 8), np.float32)}, "out must be of shape"),
     ],
@@ -103,3 +103,8 @@ def test_a_stride_needs_a_kernel():
     """A mean of the whole image takes no stride or padding."""
     with pytest.raises(KernelError, match="kernel must be given"):
         average_pool(np.zeros((1, 3, 9, 9), np.float32), stride=2)
+
+
+def test_the_mean_of_a_large_plane_keeps_its_digits():
+    """A float32 sum of a million values would be off by a thousandth."""
+    assert average_pool(np.full((1, 1, 1024, 1024), 0.1, np.float32)).item() == pytest.approx(0.1, rel=1e-5)

@@ -1,5 +1,8 @@
 """Sparse times dense: every pattern against float64 NumPy, and what happens to arrays that do not fit."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -192,3 +195,34 @@ def test_fuzzed_arrays_never_crash(data: st.DataObject) -> None:
     except KernelError as error:
         y = np.array("\n" in str(error))
     assert not y.any()
+
+
+def test_many_columns_are_planned_at_once() -> None:
+    """A plan does not grow with the columns: it has a strip of each width."""
+    ready = product(pack(SQUARE), 10**9 + 7)
+    assert all(len(plan.strips) <= 3 for plan in ready.plans)
+    assert all(sum(strip.count for strip in plan.strips) == 10**9 + 7 for plan in ready.plans)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there GNU OpenMP ends a forked process")
+def test_a_forked_process_is_told_to_use_one_thread() -> None:
+    """After a fork that OpenMP does not survive, several threads are refused and one works."""
+    code = """if 1:
+        import os, sys
+        import numba, numpy as np
+        from kernels import KernelError, pack, spmm
+        if numba.config.NUMBA_NUM_THREADS < 2:
+            sys.exit(0)
+        packed, x = pack(np.ones((8, 8), np.float32)), np.ones((8, 8), np.float32)
+        spmm(packed, x, threads=2)
+        child = os.fork()
+        if child == 0:
+            spmm(packed, x)
+            try:
+                spmm(packed, x, threads=2)
+            except KernelError:
+                pass
+            os._exit(7)
+        sys.exit(os.waitpid(child, 0)[1] != 7 << 8)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -85,3 +85,81 @@ def test_what_is_no_chain_is_refused() -> None:
     ready = Runner([first, Linear(head[:, :4], np.zeros(2, np.float32))], (3, 8, 8))
     with pytest.raises(KernelError, match=r"image must be of shape \(3, 8, 8\), not \(3, 9, 9\)"):
         ready(np.zeros((3, 9, 9), np.float32))
+
+
+def wrong_chains() -> dict[str, tuple[list[Layer], tuple[int, ...], str]]:
+    """Return chains whose sizes do not belong together, each with what is said of it."""
+
+    def ones(*shape: int) -> np.ndarray:
+        return np.ones(shape, np.float32)
+
+    last, shape = Linear(ones(5, 4), ones(5)), (3, 8, 8)
+    first = Convolution(ones(4, 3, 3, 3), ones(4), padding=1)
+    return {
+        "nothing": ([], shape, "a chain must be convolutions"),
+        "no convolution": ([last], shape, "a chain must be convolutions"),
+        "no end": ([first], shape, "a chain must be convolutions"),
+        "long bias": (
+            [dataclasses.replace(first, bias=ones(9)), last],
+            shape,
+            r"bias of layer 0 must be of shape \(4\)",
+        ),
+        "float64": (
+            [dataclasses.replace(first, weight=np.ones((4, 3, 3, 3))), last],
+            shape,
+            "weight of layer 0 must be of",
+        ),
+        "oblong": (
+            [Convolution(ones(4, 3, 3, 5), ones(4), padding=1), last],
+            shape,
+            "must be square, and dense or depthw",
+        ),
+        "two of each": ([Convolution(ones(6, 1, 3, 3), ones(6), 1, 1, 3), last], shape, "must be square, and dense or"),
+        "two groups": (
+            [Convolution(ones(4, 2, 3, 3), ones(4), 1, 1, 2), last],
+            (4, 8, 8),
+            "must be square, and dense or",
+        ),
+        "short image": ([first, last], (3, 8), r"shape must be \(channels, height, width\)"),
+        "no pixels": ([first, last], (3, 0, 8), "height of the shape must be a whole number from 1"),
+        "classes": ([first, Linear(ones(5, 4), ones(6))], shape, r"bias of the Linear layer must be of shape \(5\)"),
+    }
+
+
+@pytest.mark.parametrize("name", wrong_chains())
+def test_layers_that_do_not_fit_are_refused(name: str) -> None:
+    """Compiled code would read beyond such arrays; they never reach it."""
+    layers, shape, sentence = wrong_chains()[name]
+    with pytest.raises(KernelError, match=sentence):
+        Runner(layers, shape)
+
+
+@pytest.mark.parametrize(
+    ("modules", "sentence"),
+    [
+        ([nn.Conv2d(3, 6, 3, groups=3)], "dense or depthwise"),
+        ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")], "padded with zeros, not by 'reflect'"),
+        (
+            [nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1)],
+            "go on with its Linear layer after pooling",
+        ),
+        ([nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(2)], "over the whole image, not to a size of 2"),
+        ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)], "must have running statistics"),
+    ],
+)
+def test_a_torch_model_that_would_be_computed_wrongly_is_refused(modules: list[nn.Module], sentence: str) -> None:
+    """What a chain cannot hold is not dropped."""
+    with pytest.raises(KernelError, match=sentence):
+        from_torch(nn.Sequential(*modules, nn.Flatten(), nn.Linear(4, 2)))
+
+
+def test_a_module_used_twice_counts_twice() -> None:
+    """One ReLU behind two convolutions bounds both, and a ReLU behind a ReLU6 lifts no bound."""
+    relu, generator = nn.ReLU(), torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), relu, nn.Conv2d(4, 4, 1), relu, nn.Conv2d(4, 4, 1), nn.ReLU6(), relu)
+    model = nn.Sequential(*model, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    image = 9 * torch.randn(3, 6, 6, generator=generator)
+    with torch.no_grad():
+        expected = model(image[None])[0].numpy()
+    result = Runner(from_torch(model), (3, 6, 6), "dense")(image)
+    np.testing.assert_allclose(result, expected, atol=1e-4)
