@@ -27,9 +27,6 @@ Floats: TypeAlias = NDArray[np.float32]
 Step: TypeAlias = Callable[[], object]
 Size: TypeAlias = tuple[int, int]
 
-WORTH_THREADS = 3_000_000
-"""Multiply-adds from which on a depthwise convolution is divided: starting and joining threads costs some 7 us."""
-
 
 class Runner:
     """A chain of layers, ready for images of one size.
@@ -107,8 +104,7 @@ class Runner:
             return y
         geometry = Geometry(kernel, layer.stride, layer.padding, *size)
         if layer.groups > 1:
-            threads = self._threads if layer.weight.size * rows * columns >= WORTH_THREADS else 1
-            run = depthwise.on_planes(np.ascontiguousarray(layer.weight[:, 0]), layer.bias, geometry, threads)
+            run = depthwise.on_planes(np.ascontiguousarray(layer.weight[:, 0]), layer.bias, geometry, self._threads)
         else:
             run = convolution.on_planes(layer.weight, layer.bias, geometry, self._threads)
         self._steps.append(partial(run, *arrays.flat(planes), *bounds, *arrays.flat(y)))
