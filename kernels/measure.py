@@ -22,7 +22,7 @@ Call = Callable[[int], object]
 """What is timed: a function of the number of the call, 0, 1, 2, ..."""
 
 
-REST_S = 0.02
+REST_S = 0.2
 """Seconds before a sample of several threads: those of the contender before keep cores busy while waiting for work."""
 
 
