@@ -1,0 +1,168 @@
+"""Addresses: what a program touches, line by line, and how often its loops turn, from its own run.
+
+Of each kernel only what makes addresses is kept (indices, pointers, loops; vectors that lie in one cache line are
+loaded once), and that is run on the program's memory by the machine of `kernels.loops`: the real stream, some ten
+times faster.
+The first turns of the outermost loop (strips, channels, events) are run; the rest is extrapolated from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_models.cpus.cache import WRITTEN, Fills, Hierarchy
+from kernels.loops import INTEGER, Block, Kernel, Kind, Node, Op, load_index, zero
+from kernels.loops.machine import Accesses, accesses
+from kernels.loops.program import Call, Program
+
+Ints = NDArray[np.int64]
+
+#: Accesses of a call that are run through the caches before the rest is extrapolated.
+BUDGET = 1_000_000
+_NOTHING, _MARK, _SAFE = "nothing", "mark", "anywhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What one call did.
+
+    Attributes
+    ----------
+    fills
+        Lines filled in the whole call.
+    turns
+        For each innermost loop, by name: how often it turned each time it was reached, in order, as far as run.
+    """
+
+    fills: Fills
+    turns: dict[str, Ints]
+
+
+def touch(call: Call, memory: NDArray[np.uint8], caches: Hierarchy, budget: int = BUDGET) -> Touched:
+    """Run a call's addresses through the caches.
+
+    Whole turns of the outermost loop are run until the budget is spent, but at least two. Those left out are taken to
+    cost the mean of those run without the first, which pays for what all share.
+    """
+    kernel, marks = _addresses_only(call.kernel, caches.line_bytes)
+    ops = list(kernel.ops())
+    written = np.array([op.kind == Kind.STORE_VECTOR for op in ops])
+    marked = np.array([op.out == _MARK for op in ops])
+    outermost = next(call.kernel.loops()).name
+    begins = marks[outermost][1]
+    totals: list[Fills] = []
+    seen: list[Ints] = []
+    accessed = 0
+    for op, address in _turns_of(accesses(kernel, {**call.arguments, _SAFE: 0}, memory, 1 << 15), begins):
+        real = ~marked[op]
+        totals.append(caches.run(address[real] // caches.line_bytes * 2 + WRITTEN * written[op[real]]))
+        seen.append(op)
+        accessed += len(op)
+        if accessed >= budget and len(totals) >= 2:
+            break
+    if not totals:
+        return Touched(caches.run(np.zeros(0, np.int64)), {})
+    fills = totals[0]
+    for one in totals[1:]:
+        fills = fills + one
+    left = call.iterations[outermost] - len(totals)
+    if left > 0 and len(totals) > 1:
+        fills = fills + (fills - totals[0]).times(left / (len(totals) - 1))
+    return Touched(fills, _trips(np.concatenate(seen), marks))
+
+
+def warm(program: Program, caches: Hierarchy) -> None:
+    """Put the activations into the caches, written in order, as the layer before has left them."""
+    begins = [call.arguments["x"] for call in program.calls if "x" in call.arguments]
+    if begins:
+        bases = {value for call in program.calls for value in call.arguments.values() if value > max(begins)}
+        ends = {call.arguments["x_end"] for call in program.calls if "x_end" in call.arguments}
+        end = min(bases - ends, default=min(begins))
+        end = min((call.arguments["y"] for call in program.calls if "y" in call.arguments), default=end)
+        caches.run(np.arange(min(begins) // caches.line_bytes, end // caches.line_bytes, dtype=np.int64) * 2 + WRITTEN)
+
+
+def _addresses_only(kernel: Kernel, line: int) -> tuple[Kernel, dict[str, tuple[int, int]]]:
+    """Return the kernel without arithmetic, and for each loop the numbers of two marks.
+
+    Marks are loads, from a place that is always there, that the caches do not see: one before the loop is reached, one
+    as the first of each of its turns.
+    """
+    marks: dict[str, tuple[int, int]] = {}
+
+    def thin(nodes: tuple[Node, ...], number: int) -> tuple[tuple[Node, ...], int]:
+        result: list[Node] = []
+        for node in nodes:
+            if isinstance(node, Block):
+                ops = tuple(_thin(node.ops, line))
+                result.append(Block(ops))
+                number += len(ops)
+                continue
+            mark = Block((load_index(_MARK, _SAFE),))
+            marks[node.name] = (number, number + 1)
+            inner, number = thin(node.body, number + 2)
+            result += [mark, replace(node, body=(mark, *inner))]
+        return tuple(result), number
+
+    body, _ = thin(kernel.body, 1)
+    return Kernel(kernel.name, (*kernel.parameters, _SAFE), (Block((zero(_NOTHING),)), *body), kernel.lanes), marks
+
+
+def _thin(ops: Sequence[Op], line: int) -> Iterator[Op]:
+    """Yield the ops that make addresses. Of vectors in a row by one pointer, one a line and the last are kept."""
+    kept: dict[tuple[str, bool], int] = {}
+    last: dict[tuple[str, bool], Op] = {}
+    for op in ops:
+        if op.kind in INTEGER:
+            for key in [key for key in kept if key[0] == op.out]:
+                if key in last:
+                    yield last.pop(key)
+                del kept[key]
+            if op.kind == Kind.LOAD_INDEX:
+                kept.setdefault((op.ins[0], False), op.offset)
+            yield op
+        elif op.kind in (Kind.LOAD_VECTOR, Kind.LOAD_SPLAT, Kind.STORE_VECTOR):
+            stores = op.kind == Kind.STORE_VECTOR
+            key = (op.ins[0], stores)
+            slim = replace(op, ins=(op.ins[0], _NOTHING)) if stores else replace(op, out=_NOTHING)
+            if key not in kept or not 0 <= op.offset - kept[key] < line:
+                kept[key] = op.offset
+                last.pop(key, None)
+                yield slim
+            elif op.kind != Kind.LOAD_SPLAT:
+                last[key] = slim
+    yield from last.values()
+
+
+def _turns_of(parts: Iterator[Accesses], begins: int) -> Iterator[tuple[Ints, Ints]]:
+    """Yield the ops and addresses of each turn of the loop whose turns begin with a mark."""
+    ops: list[Ints] = []
+    places: list[Ints] = []
+    for part in parts:
+        op, address = part.op, part.address
+        cuts = [0, *np.flatnonzero(op == begins).tolist(), len(op)]
+        for at, (low, high) in enumerate(pairwise(cuts)):
+            if at and ops and any((one == begins).any() for one in ops):
+                yield np.concatenate(ops), np.concatenate(places)
+                ops, places = [], []
+            if high > low:
+                ops.append(op[low:high])
+                places.append(address[low:high])
+    if ops:
+        yield np.concatenate(ops), np.concatenate(places)
+
+
+def _trips(op: Ints, marks: dict[str, tuple[int, int]]) -> dict[str, Ints]:
+    """Return how often each loop turned each time it was reached."""
+    trips = {}
+    for name, (reach, turn) in marks.items():
+        reached = np.flatnonzero(op == reach)
+        turns = np.concatenate(([0], np.cumsum(op == turn)))
+        ends = np.append(reached[1:], len(op)) if len(reached) else reached
+        trips[name] = turns[ends] - turns[reached]
+    return trips
