@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from codesign.comparison import Comparison, compare
     from codesign.masks import Masks
     from codesign.report import Report
     from codesign.simulation import simulate
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
     from traces.topology import read_topology
 
 _LAZY = {
+    "Comparison": "codesign.comparison",
     "InputError": "traces.errors",
     "Masks": "codesign.masks",
     "Report": "codesign.report",
     "capture": "traces.capture",
+    "compare": "codesign.comparison",
     "load_accelerator": "hw_models.accelerators",
     "load_model": "traces.load",
     "preset_names": "hw_models.accelerators",
@@ -48,10 +51,12 @@ _LAZY = {
 }
 
 __all__ = [
+    "Comparison",
     "InputError",
     "Masks",
     "Report",
     "capture",
+    "compare",
     "load_accelerator",
     "load_model",
     "preset_names",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from codesign.cli.accelerators import accelerators
+from codesign.cli.compare import compare
+from codesign.cli.cpus import cpus
 from codesign.cli.errors import Commands
 from codesign.cli.simulate import simulate
 from codesign.cli.validate import validate
@@ -21,6 +23,8 @@ def main(context: click.Context) -> None:
 
 
 main.add_command(simulate)
+main.add_command(compare)
 main.add_command(accelerators)
+main.add_command(cpus)
 main.add_command(validate)
 main.add_command(zoo)

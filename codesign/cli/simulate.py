@@ -131,7 +131,7 @@ def simulate(
             raise click.UsageError("--training must be left out with --activations: a step trains on plain values")
         threshold = parse_activations(activations)
     everywhere = None if weights is None else _pattern(f"--weights {weights}", weights)
-    by_selector = dict(map(_rule, rules))
+    by_selector = dict(map(parse_rule, rules))
 
     from traces.load import load_model
 
@@ -143,8 +143,8 @@ def simulate(
         with step(f"pruning {graph.name}"):
             graph = sparsify(graph, everywhere or "dense", rules=by_selector)
     if activations == "spikes":
-        _check_spikes(graph)
-    graph = _captured(graph) if threshold is None else _deltas(graph, input_path, threshold)
+        check_spikes(graph)
+    graph = captured(graph) if threshold is None else deltas(graph, input_path, threshold)
     if training:
         from codesign.training import training_step
 
@@ -157,7 +157,7 @@ def simulate(
     _print(report, as_json, explain, None if all_ops else _ROWS)
 
 
-def _rule(text: str) -> tuple[str, Pattern]:
+def parse_rule(text: str) -> tuple[str, Pattern]:
     """Read a --rule as a selector and a pattern."""
     from traces.errors import InputError
 
@@ -178,7 +178,7 @@ def _pattern(option: str, text: str) -> Pattern:
         raise InputError(f"{option}: {error}") from None
 
 
-def _captured(graph: OpGraph) -> OpGraph:
+def captured(graph: OpGraph) -> OpGraph:
     """Run the model on its inputs, if it has any, to see the zeros of its activations."""
     if graph.program is None or graph.program.example_inputs is None:
         return graph
@@ -188,7 +188,7 @@ def _captured(graph: OpGraph) -> OpGraph:
         return capture(graph)
 
 
-def _check_spikes(graph: OpGraph) -> None:
+def check_spikes(graph: OpGraph) -> None:
     """Refuse inputs that are no spikes."""
     from traces.errors import InputError
     from traces.temporal import check_spikes
@@ -198,7 +198,7 @@ def _check_spikes(graph: OpGraph) -> None:
     check_spikes(graph.program.example_inputs)
 
 
-def _deltas(graph: OpGraph, input_path: Path | None, threshold: float) -> OpGraph:
+def deltas(graph: OpGraph, input_path: Path | None, threshold: float) -> OpGraph:
     """Run the model on a sequence to see what changes in it."""
     from traces.delta import capture_delta
     from traces.input_file import read_inputs
