@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT.parent / "shared" / "golden"
@@ -13,6 +14,12 @@ GOLDEN = ROOT.parent / "shared" / "golden"
 _sources = sorted(path for package in ("codesign", "hw_models", "kernels") for path in (ROOT / package).rglob("*.py"))
 _digest = hashlib.sha256(b"".join(path.read_bytes() for path in _sources if b"numba" in path.read_bytes()))
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".numba-cache" / _digest.hexdigest()[:16]))
+
+# A suite that is green stays green: examples are the same in every run, and no slow machine fails a deadline.
+# To look for new ones: HYPOTHESIS_PROFILE=explore.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture
