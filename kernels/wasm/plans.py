@@ -58,6 +58,9 @@ STRIPS = {
 GROUP_PIECES = (1, 8)
 """Pieces of a strip for rows that share their indices."""
 
+GROUP_ROWS = (4, 2)
+"""Rows that share their indices and are taken together: a larger group is several, each with the indices again."""
+
 GROUP_REGISTERS = 8
 """Vector registers for the sums of rows that share their indices; the rest holds inputs and weights."""
 
@@ -108,9 +111,10 @@ def _sparse(engine: str, pattern: str, inputs: int) -> list[SparsePlan]:
     if head != "group":
         length = -(-inputs // size) * int(head)
         return [SparsePlan(vectors, length=length, pieces=pieces) for vectors, pieces in STRIPS[engine]]
-    vectors = max(1, GROUP_REGISTERS // size)
+    together = [rows for rows in GROUP_ROWS if size % rows == 0] or [size]
     return [
-        SparsePlan(vectors, rows=size, block=block, shuffle=shuffle, pieces=pieces)
+        SparsePlan(max(1, GROUP_REGISTERS // rows), rows=rows, block=block, shuffle=shuffle, pieces=pieces)
+        for rows in together
         for pieces in GROUP_PIECES
         for block in blocks
         for shuffle in ((True,) if engine == "wasmtime" else (True, False))
