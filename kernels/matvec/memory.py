@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,17 +21,39 @@ LINE = 64
 FLOAT = np.dtype(np.float32)
 
 
+BLOCK = 16 << 20
+"""Bytes of memory that small streams are taken from."""
+_lock = threading.Lock()
+_rest: NDArray[np.uint8] = np.zeros(0, np.uint8)
+
+
 def stream(count: int, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return zeros whose memory starts on a cache line and, where it is large, covers whole huge pages.
+    """Return zeros in huge pages, whose memory starts on a cache line.
+
+    What is small shares its pages with the streams before and after it, as the layers of a model do; they are given
+    back when none of these is left.
+    """
+    global _rest
+    size = count * np.dtype(dtype).itemsize
+    lines = -(-size // LINE) * LINE
+    if lines > BLOCK // 4:
+        return _pages(lines)[:size].view(dtype)
+    with _lock:
+        if lines > _rest.size:
+            _rest = _pages(BLOCK)
+        taken, _rest = _rest[:size], _rest[lines:]
+    return taken.view(dtype)
+
+
+def _pages(size: int) -> NDArray[np.uint8]:
+    """Return zeros that start on a huge page and fill whole ones.
 
     NumPy asks Linux for huge pages for what it allocates; Linux gives them to the whole ones inside. So the size is
     rounded up to whole pages, and one more leaves room to start on a boundary.
     """
-    size = count * np.dtype(dtype).itemsize
-    step = HUGE if size > HUGE else LINE
-    memory = np.zeros(-(-size // step) * step + step, np.uint8)
-    start = -memory.ctypes.data % step
-    return memory[start : start + size].view(dtype)
+    memory = np.zeros(-(-size // HUGE) * HUGE + HUGE, np.uint8)
+    start = -memory.ctypes.data % HUGE
+    return memory[start : start + size]
 
 
 def vector(what: str, given: ArrayLike, size: int) -> Floats:
