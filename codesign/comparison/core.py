@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import networkx as nx
@@ -14,8 +14,9 @@ from codesign.comparison.job import Job, Variant
 from codesign.comparison.target import Measured, Simulated
 from hw_models.cpus import CpuConfig
 from hw_models.cpus.layer import Core, LayerTime
-from hw_models.cpus.network import Plans, dense_time, network_time
+from hw_models.cpus.network import PADDLE, Plans, dense_time, network_time
 from hw_models.cpus.programs import matrix_vector, product
+from kernels.loops.deltas import DeltaPlan
 from kernels.loops.layer import SparsePlan
 from kernels.loops.program import Program
 from kernels.loops.update import update_program
@@ -38,25 +39,36 @@ class CoreTarget:
         self.name, self.description, self.clock_hz = cpu.name, cpu.description, cpu.clock_hz
         self.notes: tuple[str, ...] = ()
         self.lanes = cpu.core.vector_bits // 32
+        # On ARM, what a public library runs: what it gains there is published, and no kernel of ours runs on it.
+        self.plans = PADDLE if cpu.isa == "neon" else Plans()
 
     def dense(self, job: Job) -> Simulated:
         """Simulate the dense product: the faster of two orders of the loops; one vector is a row of dot products."""
         rows, width, columns = job.shape
-        plan = replace(Plans().dense, lanes=self.lanes)
+        plan = replace(self.plans.dense, lanes=self.lanes)
         if columns < self.lanes:
             return _simulated(self.core.time(matrix_vector(rows * columns, width, self.lanes)), "dot products")
         name = f"{plan.rows}x{plan.vectors * self.lanes} tile"
-        return _simulated(dense_time(self.core, job.weight, columns, plan), name)
+        return _simulated(dense_time(self.core, job.weight, columns, plan, padded=self.plans.padded), name)
 
     def sparse(self, job: Job, variant: Variant) -> Simulated:
         """Simulate the product with each of a few strips, and return the fastest; or the update that skips zeros."""
         if variant.inputs is not None:
             return _simulated(self.core.time(self._update(variant, variant.inputs)), "update by columns")
+        columns = job.shape[2]
         found = [
-            _simulated(self.core.time(product(variant.weight, job.shape[2], plan)), f"{plan.rows}x{plan.vectors} strip")
-            for plan in sparse_plans(variant, self.lanes)
+            _simulated(self.core.time(product(variant.weight, columns, plan, padded=padded)), name)
+            for plan, name, padded in self._plans(variant, columns)
         ]
         return min(found, key=lambda one: one.cycles)
+
+    def _plans(self, variant: Variant, columns: int) -> Iterator[tuple[SparsePlan | DeltaPlan, str, bool]]:
+        """Yield the strips to try, each with its name and whether rows of activations are padded for it."""
+        if isinstance(self.plans.sparse, DeltaPlan) and variant.form == "unstructured" and columns >= self.lanes:
+            yield self.plans.sparse, f"1x{self.plans.sparse.columns} strip", False
+            return
+        for plan in sparse_plans(variant, self.lanes):
+            yield plan, f"{plan.rows}x{plan.vectors} strip", True
 
     def _update(self, variant: Variant, inputs: NDArray[np.bool_]) -> Program:
         """Return the update of a state by the vector whose number of non-zeros is nearest to the mean, or by one."""

@@ -98,6 +98,12 @@ def _op(op: Op, registers: _Registers) -> Iterator[str]:
         yield f"ldrsw {out}, [{ins[0]}, #{op.offset}]"
     elif op.kind == Kind.FMA:
         yield f"fmla {out}.4s, {ins[1]}.4s, {ins[2]}.4s"
+    elif op.kind == Kind.SLIDE:
+        yield f"ext {out}.16b, {ins[0]}.16b, {ins[1]}.16b, #{4 * op.offset}"
+    elif op.kind == Kind.LANE_INDEX:
+        yield f"smov {out}, {ins[0]}.s[{op.offset}]"
+    elif op.kind == Kind.PREFETCH:
+        yield f"prfm pldl1keep, [{ins[0]}, #{op.offset}]"
     elif op.kind == Kind.SPLAT_LANE:
         yield f"dup {out}.4s, {ins[0]}.s[{op.offset}]"
     elif op.kind == Kind.ZERO:

@@ -19,7 +19,7 @@ from hw_models.cpus.config import Cache, Tlb
 
 Lines = NDArray[np.int64]
 
-#: An access is ``line * 2 + written``.
+#: An access is ``line * 2 + written``; ``-1 - line`` asks for a line that nobody waits for.
 WRITTEN = 1
 _STREAM_FIELDS = 5  # last line, stride, length, furthest fetched, when last used
 
@@ -75,7 +75,7 @@ class Hierarchy:
     """The caches of one core, empty at first."""
 
     def __init__(self, caches: list[Cache], tlb: Tlb) -> None:
-        self.line_bytes = caches[0].line_bytes
+        self.line_bytes, self.levels = caches[0].line_bytes, len(caches)
         self._sets = np.array([c.bytes // (c.ways * c.line_bytes) for c in caches], np.int64)
         self._ways = np.array([c.ways for c in caches], np.int64)
         self._from = np.concatenate(([0], np.cumsum(self._sets * self._ways))).astype(np.int64)
@@ -98,7 +98,7 @@ class Hierarchy:
         )
         demand, written, fetched = counts.astype(np.float64)
         pages = _look_up(accesses, self._page_lines, self._pages)
-        return Fills(float(len(accesses)), demand, written, fetched, float(pages))
+        return Fills(float(np.count_nonzero(accesses >= 0)), demand, written, fetched, float(pages))
 
 
 @numba.njit(cache=True)
@@ -137,7 +137,7 @@ def _look_up(accesses: Lines, page_lines: int, pages: Lines) -> int:
     misses = 0
     for access in accesses:
         page = (access >> 1) // page_lines
-        if pages[0] == page:
+        if pages[0] == page or access < 0:
             continue
         place = len(pages) - 1
         for at in range(len(pages)):
@@ -165,6 +165,11 @@ def _touch(
 ) -> None:
     """Touch lines in order; ``counts`` are demand, written and fetched fills by source."""
     for access in accesses:
+        if access < 0:
+            asked = -1 - access
+            if not _find(asked, 0, sets, ways, first, tags):
+                counts[2, _fill(asked, sets, ways, first, tags)] += 1
+            continue
         line, written = access >> 1, access & 1
         if not _find(line, 0, sets, ways, first, tags):
             counts[written, _fill(line, sets, ways, first, tags)] += 1

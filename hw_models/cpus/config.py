@@ -20,11 +20,13 @@ CLASSES = (
     "load_vector",
     "load_splat",
     "load_scalar",
+    "prefetch",
+    "transfer",
     "store_vector",
     "integer",
     "branch",
 )
-_FALLBACK = {"shuffle": "add", "move": "add", "mul": "fma"}
+_FALLBACK = {"shuffle": "add", "move": "add", "mul": "fma", "prefetch": "load_scalar", "transfer": "shuffle"}
 
 
 class Operation(Config):
@@ -58,13 +60,19 @@ class Operation(Config):
 
 
 class CoreSection(Config):
-    """The core itself: ``dispatch_width`` micro-ops a cycle; ``window`` of them in flight (out of order)."""
+    """The core itself: ``dispatch_width`` micro-ops a cycle; ``window`` of them in flight (out of order).
+
+    In order, ``load_gap_cycles`` after a multiply-add no vector load can issue (0: no such rule), and ``split_loads``
+    says that dense kernels written for the core load 128 bits in two halves.
+    """
 
     in_order: bool
     vector_bits: Literal[128, 256, 512]
     dispatch_width: int = Field(ge=1, le=16)
     window: int = Field(ge=1, le=4096)
     mispredict_cycles: Interval
+    load_gap_cycles: int = Field(default=0, ge=0, le=15)
+    split_loads: bool = False
     learned_exits: Interval = Field(description="longest loop whose exit the predictor learns when its count repeats")
     ports: dict[str, int]
     operations: dict[str, Operation]

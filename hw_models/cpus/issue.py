@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 
 MISS = "miss"
 _KINDS = (*CLASSES, MISS)
+_NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 #: Operands of an instruction that the scheduler looks at.
 _MOST_READS = 4
 #: Turns before the pace is taken, at least, and instructions until it is.
@@ -51,16 +52,15 @@ class Pace:
     floors: dict[str, float]
 
 
-def pace(cpu: CpuConfig, stream: Sequence[Instruction]) -> Pace:
-    """Return the steady state of a loop whose one turn is ``stream``."""
+def pace(cpu: CpuConfig, stream: Sequence[Instruction], unrolled: int = 1) -> Pace:
+    """Return the steady state of a loop of which ``stream`` is one turn, or ``unrolled`` turns."""
     if not stream:
         return Pace(0.0, "issue", {"issue": 0.0})
     core = cpu.core
     names = list(core.ports)
-    slots = np.array(
-        [0 if i.fused or i.kind == MISS else round(cpu.at(cpu.operation(i.kind).uops)) for i in stream], np.int64
-    )
-    kinds = np.array([_KINDS.index(i.kind) for i in stream], np.int64)
+    kinds = np.array([_NUMBER[i.kind] for i in stream], np.int64)
+    uops = np.array([*(round(cpu.at(cpu.operation(kind).uops)) for kind in CLASSES), 0], np.int64)
+    slots = np.where(np.array([i.fused for i in stream]), 0, uops[kinds])
     reads, writes, sums = _registers(stream)
     next_level = cpu.caches[min(1, len(cpu.caches) - 1)]
     wait = round(cpu.at(next_level.latency_cycles) - cpu.at(cpu.caches[0].latency_cycles))
@@ -73,11 +73,13 @@ def pace(cpu: CpuConfig, stream: Sequence[Instruction]) -> Pace:
     turns = 2 * max(_WARM_TURNS, -(-_INSTRUCTIONS // len(stream)))
     ports = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     run = _in_order if core.in_order else _out_of_order
-    ends = run(kinds, slots, reads, writes, sums, rules, ports, blocks, core.dispatch_width, core.window, turns)
-    cycles = float(ends[-1] - ends[turns // 2 - 1]) / (turns - turns // 2)
-    floors = {"issue": float(slots.sum()) / core.dispatch_width}
+    special = [core.load_gap_cycles, *(_KINDS.index(kind) for kind in ("fma", "load_vector", "load_splat"))]
+    limits = np.array([core.dispatch_width, core.window, turns, *special], np.int64)
+    ends = run(kinds, slots, reads, writes, sums, rules, ports, blocks, limits)
+    cycles = float(ends[-1] - ends[turns // 2 - 1]) / (turns - turns // 2) / unrolled
+    floors = {"issue": float(slots.sum()) / core.dispatch_width / unrolled}
     for at, name in enumerate(names):
-        floors[name] = float(rules[kinds, 1][rules[kinds, 0] == at].sum()) / core.ports[name]
+        floors[name] = float(rules[kinds, 1][rules[kinds, 0] == at].sum()) / core.ports[name] / unrolled
     binding = max(floors, key=lambda name: floors[name])
     return Pace(cycles, binding if floors[binding] > 0.93 * cycles else "latency", floors)
 
@@ -125,16 +127,14 @@ def _out_of_order(
     rules: Ints,
     ports: Ints,
     blocks: NDArray[np.bool_],
-    width: int,
-    window: int,
-    turns: int,
+    limits: Ints,
 ) -> Ints:
     """Return the cycle in which the last instruction of each turn has left the window.
 
     Instructions are placed oldest first, each in the first cycle in which it is ready and a port of its group is free:
     just what a scheduler does that always picks the oldest.
     """
-    count = len(kinds)
+    count, (width, window, turns) = len(kinds), limits[:3]
     registers = max(reads.max(), writes.max(), sums.max()) + 1
     at, summed, last = np.zeros(registers, np.int64), np.zeros(registers, np.int64), np.full(registers, -1, np.int64)
     length = 1 << 14
@@ -195,11 +195,14 @@ def _in_order(
     rules: Ints,
     ports: Ints,
     blocks: NDArray[np.bool_],
-    width: int,
-    window: int,
-    turns: int,
+    limits: Ints,
 ) -> Ints:
-    """Return the cycle in which the last instruction of each turn issues."""
+    """Return the cycle in which the last instruction of each turn issues.
+
+    A vector load passes beat by beat: none can be where a multiply-add reads its sum.
+    """
+    width, turns, gap, fma = limits[0], limits[2], limits[3], limits[4]
+    summing = np.full(64, -1, np.int64)
     registers = max(reads.max(), writes.max(), sums.max()) + 1
     at, summed, last = np.zeros(registers, np.int64), np.zeros(registers, np.int64), np.full(registers, -1, np.int64)
     free_at = np.zeros(ports[-1], np.int64)
@@ -221,12 +224,23 @@ def _in_order(
             if cycle == now and used > 0 and blocks[kinds[i], kinds[i - 1]]:
                 cycle += 1
             cycle = max(cycle, free_at[port], open_at[kinds[i]])
+            late = 0
+            if gap and (kinds[i] == limits[5] or kinds[i] == limits[6]):
+                while summing[(cycle - gap) % 64] == cycle - gap:
+                    cycle += 1
+                for beat in range(1, busy):
+                    while summing[(cycle + beat + late - gap) % 64] == cycle + beat + late - gap:
+                        late += 1
+            if kinds[i] == fma:
+                summing[cycle % 64] = cycle
             used = used + slots[i] if cycle == now else slots[i]
             now = cycle
-            free_at[port] = cycle + busy
+            free_at[port] = cycle + busy + late
             for other in range(blocks.shape[0]):
                 if blocks[kinds[i], other]:
-                    open_at[other] = max(open_at[other], cycle + busy)
+                    open_at[other] = max(open_at[other], cycle + busy + late)
+            latency += late
+            adds += late
             if writes[i] >= 0:
                 at[writes[i]], summed[writes[i]] = cycle + latency, cycle + adds
                 last[writes[i]] = kinds[i]

@@ -27,6 +27,8 @@ from kernels.loops import (
     store_vector,
     zero,
 )
+from kernels.loops.deltas import DeltaPlan, delta_program
+from kernels.loops.depthwise_rows import depthwise_rows_program
 from kernels.loops.layer import DensePlan, Layer, Plan
 from kernels.loops.program import Call, Memory, Program
 
@@ -35,10 +37,12 @@ Array = NDArray[np.float32]
 _DOT_VECTORS = 4
 
 
-def product(weight: Array, columns: int, plan: Plan, *, padded: bool = True) -> Program:
+def product(weight: Array, columns: int, plan: Plan | DeltaPlan, *, padded: bool = True) -> Program:
     """Return the program of a matrix (M, K) times (K, ``columns``) activations, their rows padded or not."""
-    zeros = np.zeros((weight.shape[1], columns), np.float32)
-    return Layer(weight, np.zeros(len(weight), np.float32), zeros, 0.0, 6.0).program(plan, padded)
+    zeros, bias = np.zeros((weight.shape[1], columns), np.float32), np.zeros(len(weight), np.float32)
+    if isinstance(plan, DeltaPlan):
+        return delta_program(weight, bias, zeros, plan, 0.0, 6.0)
+    return Layer(weight, bias, zeros, 0.0, 6.0).program(plan, padded)
 
 
 def in_panels(program: Program, plan: DensePlan, outputs: int, panel_bytes: int) -> Program:
@@ -117,6 +121,13 @@ def depthwise(channels: int, height: int, width: int, stride: int, lanes: int) -
     kernel = depthwise_3x3(stride, lanes)
     call = Call(kernel, {name: arguments[name] for name in kernel.parameters}, turns)
     return Program((call,), memory.image(), y, y.shape)
+
+
+def depthwise_by_rows(channels: int, height: int, width: int, stride: int, rows: int) -> Program:
+    """Return the 3x3 depthwise program of libraries for ARM, for ``channels`` planes of (height, width) outputs."""
+    x = np.zeros((channels, height * stride, width * stride), np.float32)
+    weight, bias = np.zeros((channels, 3, 3), np.float32), np.zeros(channels, np.float32)
+    return depthwise_rows_program(weight, bias, x, stride, 0.0, 6.0, rows)
 
 
 def matrix_vector(outputs: int, inputs: int, lanes: int) -> Program:

@@ -68,8 +68,8 @@ _NEON = Target(
     prefetches=1,
     evidence=(
         "one prfm for each entry: Paddle-Lite's sparse_conv_impl.cc (read); XNNPACK's are about as many",
-        "FMLA by element; XNNPACK's f32-spmm *_neonfma_pipelined and Paddle-Lite's sparse_conv_impl.cc load the next"
-        " entry's index, weight and inputs before the FMAs of this one",
+        "FMLA by element; XNNPACK's f32-spmm *_neonfma_pipelined load the next entry's index, weight and inputs before"
+        " the FMAs of this one. The libraries' own order is in kernels.loops.delta_strip, which nothing moves",
     ),
 )
 _AVX = Target(
@@ -119,6 +119,7 @@ TARGETS: dict[str, Target] = {
 def body_stream(kernel: Kernel, body: Sequence[Node], target: Target, turns: int) -> list[Instruction]:
     """Return one turn of a loop's body, each loop in it taken ``turns`` times, without its own branch."""
     facts = _Facts.of(kernel)
+    target = replace(target, hoists=False) if kernel.scheduled else target
     stream: list[Instruction] = []
     for node in body:
         if isinstance(node, Block):
@@ -215,6 +216,7 @@ _VECTOR = {
     Kind.MIN: "add",
     Kind.EVEN: "shuffle",
     Kind.ODD: "shuffle",
+    Kind.SLIDE: "shuffle",
     Kind.ZERO: "move",
 }
 
@@ -244,6 +246,10 @@ def _instructions(op: Op, target: Target, facts: _Facts) -> Iterator[Instruction
         else:
             yield Instruction("mul", op.ins[1:], "product")
             yield Instruction("add", ("product", op.ins[0]), out)
+    elif kind == Kind.PREFETCH:
+        yield Instruction("prefetch", (pointer,))
+    elif kind == Kind.LANE_INDEX:
+        yield Instruction("transfer", op.ins, out)
     elif kind == Kind.SPLAT_LANE:
         if target.lane_multiply and out in facts.factors:
             yield Instruction("alias", op.ins, out)
@@ -274,6 +280,8 @@ def with_misses(stream: Sequence[Instruction], vectors_a_line: int) -> tuple[lis
                 result.append(Instruction("miss", one.reads, line))
             loaded[base] += 1
             waits[one.writes] = line
+        if one.kind == "prefetch" and not walking & set(one.reads):
+            result.append(Instruction("miss", one.reads))
         lines = tuple(dict.fromkeys(waits[read] for read in one.reads if read in waits))
         result.append(replace(one, reads=(*one.reads, *lines)) if lines else one)
     return result, sum(-(-count // vectors_a_line) for count in loaded.values())

@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 (  # one number for each kind, in the order of Kind, and one for the jump that a loop's test is
     LOAD_VECTOR, LOAD_SPLAT, LOAD_INDEX, STORE_VECTOR, SPLAT_LANE, ZERO, FMA, MUL, ADD, MAX, MIN, EVEN, ODD,
-    ADD_INDEX, ADVANCE, COPY, JUMP,
+    ADD_INDEX, ADVANCE, COPY, SLIDE, LANE_INDEX, PREFETCH, JUMP,
 ) = range(len(Kind) + 1)  # fmt: skip
 _NUMBER = {kind: number for number, kind in enumerate(Kind)}
 
@@ -133,6 +133,7 @@ def _execute(
     Returns the next row and the records used; minus the row and one where an address is outside of the memory.
     """
     lanes = vectors.shape[1]
+    bits = vectors.view(np.int32)
     used = 0
     while at < len(code):
         kind, out, a, b, offset, number = code[at]
@@ -165,6 +166,17 @@ def _execute(
             integers[out] = integers[a] + offset
         elif kind == COPY:
             integers[out] = integers[a]
+        elif kind == PREFETCH:
+            if len(op):
+                op[used], address[used] = number, integers[a] + offset
+                used += 1
+                if used == len(op):
+                    return at, used
+        elif kind == LANE_INDEX:
+            integers[out] = bits[a, offset]
+        elif kind == SLIDE:
+            both = np.concatenate((vectors[a], vectors[b]))
+            vectors[out] = both[offset : offset + lanes]
         elif kind in (EVEN, ODD):
             first = kind - EVEN
             vectors[out] = np.concatenate((vectors[a, first::2], vectors[b, first::2]))

@@ -65,12 +65,15 @@ class Kernel:
         The nest.
     lanes
         float32 lanes of a vector: 4 for WebAssembly and NEON, 8 or 16 for wider machines.
+    scheduled
+        Whether ops stand in the order in which the code of a library has them, so that no code generator moves them.
     """
 
     name: str
     parameters: tuple[str, ...]
     body: tuple[Node, ...]
     lanes: int = 4
+    scheduled: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a register that is read before it is written, or is an integer here and a vector there.

