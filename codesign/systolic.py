@@ -22,7 +22,7 @@ def place_systolic(
 ) -> tuple[list[Placed], list[str], dict[str, float] | None]:
     """Return the ops under their best mappings, notes for the reader, and the errors against torch if asked for."""
     tasks = lower(graph, config)
-    plan = (make_ideal_plan if config.memory.ideal else make_plan)(tasks, config, _dataflows(dataflow, config))
+    plan = (make_ideal_plan if config.memory.ideal else make_plan)(tasks, config, dataflow_indices(dataflow, config))
     verified = None
     if verify:
         from codesign.verify import verify as run_verify
@@ -36,7 +36,8 @@ def place_systolic(
     return placed, _notes(graph, tasks, config), verified
 
 
-def _dataflows(name: str, config: SystolicConfig) -> tuple[int, ...]:
+def dataflow_indices(name: str, config: SystolicConfig) -> tuple[int, ...]:
+    """Return the dataflows that a name stands for on an array, as indices into `DATAFLOWS`."""
     if name == "auto":
         return config.dataflows
     if name not in config.array.dataflows:

@@ -130,7 +130,7 @@ def simulate(
         if training:
             raise click.UsageError("--training must be left out with --activations: a step trains on plain values")
         threshold = parse_activations(activations)
-    everywhere = None if weights is None else _pattern(f"--weights {weights}", weights)
+    everywhere = None if weights is None else read_pattern(f"--weights {weights}", weights)
     by_selector = dict(map(parse_rule, rules))
 
     from traces.load import load_model
@@ -164,10 +164,10 @@ def parse_rule(text: str) -> tuple[str, Pattern]:
     selector, equals, pattern = text.rpartition("=")
     if not equals or not selector.strip() or not pattern.strip():
         raise InputError.must("--rule", "of the form SELECTOR=PATTERN, such as kind:linear=2:4", text)
-    return selector.strip(), _pattern(f"--rule {text}", pattern.strip())
+    return selector.strip(), read_pattern(f"--rule {text}", pattern.strip())
 
 
-def _pattern(option: str, text: str) -> Pattern:
+def read_pattern(option: str, text: str) -> Pattern:
     """Read a pattern, or say in which option it is wrong."""
     from codesign.patterns import parse_pattern
     from traces.errors import InputError

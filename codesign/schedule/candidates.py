@@ -3,6 +3,8 @@
 Tile sizes are powers of two and the whole, whatever the buffers: a larger buffer only adds candidates, so it can
 never make the best one worse. The bounds are exact sums of the work, taken over the few different tile sizes that
 a tiling has instead of over its tiles.
+
+The mapper asks for more sizes (`fine`): those that cut an axis evenly, or evenly in whole rows or columns of the array.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from hw_models.systolic.tiling import Nest, Tile, metadata_bits, reduction, span
 
 #: Tilings into more tiles than this are left out: they would take gigabytes to lay out, and none is worth it.
 MOST_STEPS = 1 << 22
+#: Most sizes of an axis that `fine` makes.
+_MOST_SIZES = 48
 
 
 class Touched(NamedTuple):
@@ -35,7 +39,9 @@ class Candidates(NamedTuple):
 
     ``tiles`` has rows of `Tile`. In cycles: ``bound``, which the op's duration cannot beat; ``dram``, what all its
     transfers take; ``first_w``, what its first tile of W takes. ``least_bytes`` is what the smallest tiles of W, I
-    and O need, feasible or not.
+    and O need, feasible or not. ``refused`` counts the tilings that are not feasible: by what they exceed, as a sum of
+    1 (half of W's buffer), 2 (I's) and 4 (O's); 0 are those of more than `MOST_STEPS` tiles. ``most_bytes`` is what the
+    largest tiles of W, I and O would have needed.
     """
 
     tiles: Ints
@@ -43,6 +49,8 @@ class Candidates(NamedTuple):
     dram: Ints
     first_w: Ints
     least_bytes: Ints
+    refused: Ints
+    most_bytes: Ints
 
 
 def powers(whole: int) -> Ints:
@@ -50,20 +58,45 @@ def powers(whole: int) -> Ints:
     return np.array([2**i for i in range((whole - 1).bit_length())] + [whole], dtype=np.int64)
 
 
-def candidates(nest: Nest, dataflow: int, array: Machine) -> Candidates:
-    """Return the feasible tilings of a nest under one dataflow."""
+def fine(whole: int, *units: int) -> Ints:
+    """Return sizes that cut ``whole`` evenly, itself or in multiples of a unit, and the `powers`.
+
+    Where there are too many, some are left out, evenly; never a power.
+    """
+    found: set[int] = set()
+    for unit in (1, *units):
+        multiples = ceil_div(whole, unit)
+        few = np.arange(1, int(np.sqrt(multiples)) + 1)  # sizes up to the root, and cuts into up to as many
+        found.update(min(whole, int(size) * unit) for size in (*few, *-(-multiples // few)))
+    kept = {int(size) for size in powers(whole)}
+    others, room = sorted(found - kept), max(0, _MOST_SIZES - len(kept))
+    if len(others) > room:
+        others = [others[len(others) * i // room] for i in range(room)]
+    return np.array(sorted(kept.union(others)), dtype=np.int64)
+
+
+def candidates(nest: Nest, dataflow: int, array: Machine, *, finely: bool = False) -> Candidates:
+    """Return the feasible tilings of a nest under one dataflow; ``finely`` those of all `fine` sizes."""
+
+    def sizes(whole: int) -> Ints:
+        return fine(whole, array.rows, array.cols) if finely else powers(whole)
+
     if nest.timestep_rows:
         positions = np.array([[1, nest.timestep_rows, 1]])
     else:
-        cols = [(1, 1, c) for c in powers(nest.out_w)[:-1]]
-        rows = [(1, r, nest.out_w) for r in powers(nest.out_h)[:-1]]
-        batches = [(b, nest.out_h, nest.out_w) for b in powers(nest.batch)]
+        cols = [(1, 1, c) for c in sizes(nest.out_w)[:-1]]
+        rows = [(1, r, nest.out_w) for r in sizes(nest.out_h)[:-1]]
+        batches = [(b, nest.out_h, nest.out_w) for b in sizes(nest.batch)]
         positions = np.array(cols + rows + batches)
-    channels = powers(nest.channels)
+    channels = sizes(nest.channels)
+    if finely and nest.keep_m > 1:
+        channels = np.union1d(
+            channels, np.minimum(sizes(ceil_div(nest.channels, nest.keep_m)) * nest.keep_m, nest.channels)
+        )
     # A chunk of channels must not cut an N:M group.
     channels = channels[(channels % nest.keep_m == 0) | (channels == nest.channels)]
     orders = 1 if nest.timestep_rows else 2  # a timestep must be over before the next one starts
-    groups, filters = powers(nest.groups), powers(nest.filters)
+    groups, filters = sizes(nest.groups), sizes(nest.filters)
     return _survey(nest, dataflow, array, positions, filters, channels, groups, orders)
 
 
@@ -80,8 +113,8 @@ def _survey(
 ) -> Candidates:
     most = len(positions) * (len(filters) * len(channels) + len(groups)) * orders
     tiles, cycles = np.empty((most, 7), np.int64), np.empty((3, most), np.int64)
-    least = np.full(3, np.iinfo(np.int64).max)
-    found = 0
+    least, refused = np.full(3, np.iinfo(np.int64).max), np.zeros(8, np.int64)
+    largest, found = np.zeros(3, np.int64), 0
     for p in range(len(positions)):
         touched = _touched(nest, positions[p, 1], positions[p, 2])
         for n in filters:
@@ -92,17 +125,22 @@ def _survey(
                     tile = Tile(g, positions[p, 0], positions[p, 1], positions[p, 2], n, c, 0)
                     w, i, o = tile_bytes(nest, tile, touched, array)
                     least[0], least[1], least[2] = min(least[0], w), min(least[1], i), min(least[2], o)
-                    if w > array.weight_half_bytes or i > array.input_half_bytes or o > array.output_half_bytes:
+                    largest[0], largest[1], largest[2] = max(largest[0], w), max(largest[1], i), max(largest[2], o)
+                    over = 1 * (w > array.weight_half_bytes)
+                    over += 2 * (i > array.input_half_bytes) + 4 * (o > array.output_half_bytes)
+                    if over:
+                        refused[over] += orders
                         continue
                     work = nest.groups * _array_cycles(nest, tile, dataflow, array)
                     for n_outer in range(orders):
                         tile = Tile(g, positions[p, 0], positions[p, 1], positions[p, 2], n, c, n_outer)
                         if _steps(nest, tile) > MOST_STEPS:
+                            refused[0] += 1
                             continue
                         cycles[:, found] = _bounds(nest, tile, touched, array, work, w)
                         tiles[found] = np.array(tile)
                         found += 1
-    return Candidates(tiles[:found], cycles[0, :found], cycles[1, :found], cycles[2, :found], least)
+    return Candidates(tiles[:found], cycles[0, :found], cycles[1, :found], cycles[2, :found], least, refused, largest)
 
 
 @numba.njit(cache=True)

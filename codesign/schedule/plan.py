@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def make_ideal_plan(tasks: Sequence[Task], config: SystolicConfig, dataflows: Se
     for task in tasks:
         best: dict[str, int] = {}
         chosen, least = Mapping(), None
-        for nest, mapping in _whole(task, dataflows):
+        for nest, mapping in whole(task, dataflows):
             cycles = int(gemm_steps(nest, _tile(mapping), mapping.dataflow_index, array).cycles.sum())
             best[mapping.dataflow] = min(cycles, best.get(mapping.dataflow, cycles))
             if least is None or cycles < least:
@@ -90,7 +91,7 @@ def make_ideal_plan(tasks: Sequence[Task], config: SystolicConfig, dataflows: Se
     return Plan(tuple(mappings), tuple(alternatives), None)
 
 
-def _whole(task: Task, dataflows: Sequence[int]) -> Iterator[tuple[Nest, Mapping]]:
+def whole(task: Task, dataflows: Sequence[int]) -> Iterator[tuple[Nest, Mapping]]:
     """Yield each way to run an array op in one piece, compressed before dense."""
     for nest in (task.compressed, task.dense):
         if nest is not None:
@@ -135,18 +136,27 @@ def _choices(
     for nest in (task.compressed, task.dense):
         for dataflow in dataflows if nest is not None else ():
             assert nest is not None
-            found = candidates(nest, dataflow, array)
-            least = np.minimum(least, found.least_bytes)
-            options = search(nest, dataflow, array, found, own_first_w, next_w_most)
+            options, tiles, smallest = _searched(nest, dataflow, array, own_first_w, next_w_most)
+            least = np.minimum(least, smallest)
             parts.append(options)
             name = DATAFLOWS[dataflow]
             if len(options.which):
                 best[name] = min(int(options.alone[0]), best.get(name, int(options.alone[0])))
-            mappings += [Mapping(name, nest is task.compressed, Tile(*found.tiles[i].tolist())) for i in options.which]
+            mappings += [Mapping(name, nest is task.compressed, tile) for tile in tiles]
     if not mappings:
-        raise _does_not_fit(task, config, least)
+        raise does_not_fit(task, config, least)
     alone, through, first_w = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
     return _Choices(mappings, alone, through, first_w, best)
+
+
+@lru_cache(maxsize=4096)
+def _searched(
+    nest: Nest, dataflow: int, array: Machine, own_first_w: bool, next_w_most: int
+) -> tuple[Options, list[Tile], Ints]:
+    """Return the options of a nest, their tiles, and the least bytes that it needs; remembered."""
+    found = candidates(nest, dataflow, array)
+    options = search(nest, dataflow, array, found, own_first_w, next_w_most)
+    return options, [Tile(*found.tiles[i].tolist()) for i in options.which], found.least_bytes
 
 
 def _most_first_w(task: Task, array: Machine) -> int:
@@ -177,7 +187,7 @@ def _viterbi(choices: Sequence[_Choices]) -> tuple[list[int], int]:
     return picks[::-1], int(best.min())
 
 
-def _does_not_fit(task: Task, config: SystolicConfig, least: Ints) -> InputError:
+def does_not_fit(task: Task, config: SystolicConfig, least: Ints) -> InputError:
     """Return the error that says which buffer lacks how many bytes."""
     if task.op.vector is not None:
         least = np.array([0, -(-config.precision.input_bits // 8), -(-config.precision.output_bits // 8)])

@@ -10,7 +10,19 @@ from codesign.validation.anchor import Anchor, Missing
 from traces.errors import InputError
 
 #: Modules of this package with a function ``anchors(golden)``; ``golden`` is the folder of data tables, or None.
-TOPICS = ("systolic", "tensor_core", "sigma", "os_mesh", "eie", "eyeriss_v2", "sat", "spiking", "delta", "compare")
+TOPICS = (
+    "systolic",
+    "tensor_core",
+    "sigma",
+    "os_mesh",
+    "eie",
+    "eyeriss_v2",
+    "sat",
+    "spiking",
+    "delta",
+    "zigzag",
+    "compare",
+)
 
 
 def all_anchors(golden: Path | None = None, only: str | None = None) -> Iterator[tuple[str, Anchor | Missing]]:

@@ -19,9 +19,11 @@ def test_every_topic_has_anchors_and_says_what_is_missing(tmp_path: Path) -> Non
     assert "0 of 0 anchors" in done.stdout
 
 
-@pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic not in ("sat", "tensor_core", "compare")])
+@pytest.mark.parametrize(
+    "topic", [topic for topic in TOPICS if topic not in ("sat", "tensor_core", "zigzag", "compare")]
+)
 def test_topics_hold(golden: Path, topic: str) -> None:
-    """All anchors of a topic lie in their bands (those of sat, tensor_core and compare have tests of their own)."""
+    """All anchors of a topic lie in their bands (sat, tensor_core, zigzag and compare have tests of their own)."""
     done = CliRunner().invoke(main, ["validate", "--only", topic, "--golden", str(golden), "--json"])
     assert done.exit_code == 0, done.stdout
     rows = json.loads(done.stdout)
