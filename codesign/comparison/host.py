@@ -35,7 +35,7 @@ _UNKNOWN = "zen4"
 WORDS = {
     "load": "loads", "scalar": "loads", "rest": "fma", "spill": "loads", "wait": "latency", "panel": "row overhead",
     "move": "row overhead", "exit": "row overhead", "page": "pages", "stream": "l3", "start": "call",
-    "output": "stores", "line": "dram", "gather": "loads", "row": "row overhead",
+    "output": "stores", "line": "dram", "gather": "loads", "inputs": "l2", "exposed": "l2",
     "event": "row overhead", "scan": "loads",
 }  # fmt: skip
 

@@ -6,19 +6,20 @@ Calls rotate over so many copies of the weights that no cache keeps one, as in a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.comparison.job import Job, Variant
+from codesign.comparison.job import Array, Job, Variant
 from hw_models.cpus import CpuConfig
 from kernels import machine
 from kernels.arrays import empty
 from kernels.baselines import Linear, draw, prepare, torch_threads
 from kernels.formats import NM
 from kernels.matvec import delta_update, gemv, spike_update
+from kernels.matvec.sliced import VECTORS
 from kernels.measure import Timing, interleave
 from kernels.packed import Packed, pack
 
@@ -28,24 +29,33 @@ _MOST_COPY_BYTES = 1 << 30
 
 
 def vector_counts(packed: Packed, cpu: CpuConfig) -> dict[str, float]:
-    """Return what a product with one vector reads and does: lines from memory, registers of weights, of indices."""
+    """Return what a product with one vector reads and does: lines from memory, registers of weights, of indices.
+
+    The stream of weights pushes the vector out of the L1 cache, so each slice of rows reads its lines again
+    (``inputs``). Where every lane has an index of its own these are waited for (``exposed``): gathering takes so many
+    instructions that few entries are in flight.
+    """
     rows, width = packed.shape
     store = packed.store
     lanes = machine.vector_lanes()
     values = packed.nonzeros if isinstance(store, np.ndarray) else store.values.size
     indices = 0.0
     read = 4.0 * values
+    together = float(lanes)
     if isinstance(store, NM):
-        read = packed.bytes
+        read, together = packed.bytes, 1.0
     elif not isinstance(store, np.ndarray):
-        together = store.values.size // max(1, store.indices.size)
-        indices = values / min(together, lanes)
+        together = min(store.values.size // max(1, store.indices.size), lanes)
+        indices = values / together
         read += indices * (_INDEX if width < _WIDE_FROM else _WIDE_INDEX)
+    slices = -(-rows // (VECTORS * lanes))
+    inputs = slices * width / (cpu.caches[0].line_bytes / 4)
     return {
         "line": read / 64,
         "fma": values / lanes,
         "gather": indices / lanes,
-        "row": rows / lanes,
+        "inputs": inputs,
+        "exposed": 0.0 if isinstance(store, np.ndarray) else inputs / together,
         "start": cpu.clock_hz * 1e-6,
     }
 
@@ -74,9 +84,10 @@ def vector_timings(job: Job, threads: int, seed: int, rounds: int) -> tuple[dict
     dense, _ = prepare(problem, operands, threads=threads)
     calls: dict[str, Any] = {name: one.run for name, one in dense.items()}
     xs, y = [x[0] for x in operands.inputs], empty(1, height)[0]
+    by_column = _by_column([variant for variant in job.variants if variant.inputs is not None])
     for number, variant in enumerate(job.variants):
         if variant.inputs is not None:
-            calls[str(number)] = _skipping(variant, variant.inputs, threads, seed)
+            calls[str(number)] = _skipping(variant, variant.inputs, by_column, threads, seed)
             continue
         first = pack(variant.weight, variant.form)
         packed = [first, *(dataclasses.replace(first, _layouts={}) for _ in range(_copies(int(first.bytes)) - 1))]
@@ -93,14 +104,30 @@ def vector_timings(job: Job, threads: int, seed: int, rounds: int) -> tuple[dict
     return {name: timings[name] for name in dense}, [timings[str(i)] for i in range(len(job.variants))]
 
 
-def _skipping(variant: Variant, inputs: NDArray[np.bool_], threads: int, seed: int) -> Callable[[int], object]:
+def _by_column(variants: Sequence[Variant]) -> list[Array]:
+    """Return copies of the weights, input by input, that all products which skip inputs share."""
+    count = max((_passed_over(variant) for variant in variants), default=0)
+    found = []
+    for _ in range(count):
+        rows, width = variants[0].weight.shape
+        found.append(empty(width, rows))
+        found[-1][...] = variants[0].weight.T
+    return found
+
+
+def _passed_over(variant: Variant) -> int:
+    """Return over how many copies of the weights calls rotate, where each reads the inputs that are not zero."""
+    assert variant.inputs is not None
+    kept = max(float(variant.inputs.mean()), 1 / variant.weight.shape[1])
+    return _copies(int(variant.weight.nbytes * kept), variant.weight.nbytes)
+
+
+def _skipping(
+    variant: Variant, inputs: NDArray[np.bool_], copies: Sequence[Array], threads: int, seed: int
+) -> Callable[[int], object]:
     """Return updates of a state by the inputs that are not zero, in their order, out of memory."""
-    rows, width = variant.weight.shape
-    kept = max(float(inputs.mean()), 1 / width)
-    by_column = [empty(width, rows) for _ in range(_copies(int(variant.weight.nbytes * kept), variant.weight.nbytes))]
-    for one in by_column:
-        one[...] = variant.weight.T
-    state = np.zeros(rows, np.float32)
+    by_column = copies[: _passed_over(variant)]
+    state = np.zeros(len(variant.weight), np.float32)
     if variant.form == "spikes":
         return lambda call: spike_update(
             by_column[call % len(by_column)], inputs[call % len(inputs)], state, threads=threads

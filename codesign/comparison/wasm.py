@@ -25,7 +25,7 @@ from traces.op import Op
 #: Engine by target name.
 ENGINES = {"wasm-wasmtime": "wasmtime", "wasm-v8": "v8"}
 ROUNDS = 9
-#: Plans whose addresses are followed: the best by their code alone.
+#: Plans whose addresses are followed: the best by their code alone, of those with and without blocks.
 _FOLLOWED = 2
 LANES = 4
 
@@ -62,8 +62,11 @@ class Wasm:
         def by_code(pair: tuple[WasmPlan, Program]) -> float:
             return sum(self.calibration.parts(model, code_counts(pair[1], pair[0])).values())
 
+        ordered = sorted(ready, key=by_code)
+        blocked = [pair for pair in ordered if isinstance(pair[0].plan, SparsePlan) and pair[0].plan.block]
+        whole = [pair for pair in ordered if pair not in blocked]
         found = []
-        for plan, program in sorted(ready, key=by_code)[:_FOLLOWED]:
+        for plan, program in (*whole[:_FOLLOWED], *blocked[:_FOLLOWED]):
             parts = self.calibration.parts(model, counts(self.core, program, plan))
             found.append(Simulated(sum(parts.values()), largest(parts, WORDS), parts, _words(plan)))
         return min(found, key=lambda one: one.cycles)
