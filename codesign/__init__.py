@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from codesign.comparison import Comparison, compare
+    from codesign.mapper import map_ops
     from codesign.masks import Masks
     from codesign.report import Report
     from codesign.simulation import simulate
     from codesign.sparsification import sparsify, sparsity_summary
+    from codesign.sweep.run import run_sweep
+    from codesign.sweep.summary import Summary
     from codesign.training import training_step
     from hw_models.accelerators import load_accelerator, preset_names
     from traces.capture import capture
@@ -37,12 +40,15 @@ _LAZY = {
     "InputError": "traces.errors",
     "Masks": "codesign.masks",
     "Report": "codesign.report",
+    "Summary": "codesign.sweep.summary",
     "capture": "traces.capture",
     "compare": "codesign.comparison",
     "load_accelerator": "hw_models.accelerators",
     "load_model": "traces.load",
+    "map_ops": "codesign.mapper",
     "preset_names": "hw_models.accelerators",
     "read_topology": "traces.topology",
+    "run_sweep": "codesign.sweep.run",
     "simulate": "codesign.simulation",
     "sparsify": "codesign.sparsification",
     "sparsity_summary": "codesign.sparsification",
@@ -55,12 +61,15 @@ __all__ = [
     "InputError",
     "Masks",
     "Report",
+    "Summary",
     "capture",
     "compare",
     "load_accelerator",
     "load_model",
+    "map_ops",
     "preset_names",
     "read_topology",
+    "run_sweep",
     "simulate",
     "sparsify",
     "sparsity_summary",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -35,15 +36,10 @@ def count_macs(graph: OpGraph, op: Op, run: Nest) -> Macs:
     assert gemm is not None
     issued = gemm.groups * gemm.m * gemm.n * reduction(run, run.channels)
     operands = graph.operands.get(op.name, ())
-    weights = graph.weights.get(op.weight or "")
     declared = graph.patterns.get(op.name)
-    if weights is not None:
-        nonzero = weights != 0
-        effectual = effectual_macs(op, nonzero, operands)
-        weight_density: float | None = float(np.count_nonzero(nonzero) / nonzero.size)
-    else:
-        effectual = effectual_macs(op, None, operands)
-        weight_density = 1.0 if op.weight else None
+    effectual, weight_density = _zeros(graph, op)
+    if weight_density is None and op.weight:
+        weight_density = 1.0
         if declared is not None:
             weight_density = parse_pattern(declared).density
             effectual = min(issued, round(effectual * weight_density))
@@ -51,3 +47,18 @@ def count_macs(graph: OpGraph, op: Op, run: Nest) -> Macs:
         weight_density = operands[1].density
     input_density = operands[0].density if operands else None
     return Macs(gemm.macs, effectual, gemm.macs - issued, issued - effectual, weight_density, input_density)
+
+
+#: What `_zeros` has counted, by graph: it takes as long as all else of a simulation, and no accelerator changes it.
+_counted: WeakKeyDictionary[OpGraph, dict[str, tuple[int, float | None]]] = WeakKeyDictionary()
+
+
+def _zeros(graph: OpGraph, op: Op) -> tuple[int, float | None]:
+    """Return the MACs of an op with two operands that are not zero, and the density of W if its values are known."""
+    known = _counted.setdefault(graph, {})
+    if op.name not in known:
+        weights = graph.weights.get(op.weight or "")
+        nonzero = None if weights is None else weights != 0
+        density = None if nonzero is None else float(np.count_nonzero(nonzero) / nonzero.size)
+        known[op.name] = effectual_macs(op, nonzero, graph.operands.get(op.name, ())), density
+    return known[op.name]

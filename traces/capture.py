@@ -45,7 +45,7 @@ def capture(graph: OpGraph, *inputs: torch.Tensor) -> OpGraph:
 
     def keep(name: str, value: torch.Tensor) -> None:
         nonzero = value != 0
-        bitmaps[name] = Bitmap.of(nonzero.numpy(force=True), binary=bool((value[nonzero] == 1).all()))
+        bitmaps[name] = Bitmap.of(nonzero.numpy(force=True), binary=bool(((value == 1) | ~nonzero).all()))
 
     wanted = {value for values in operands.values() for value in values}
     program.run(inputs, graph.weights, watch=keep, values=wanted)

@@ -8,7 +8,11 @@ from codesign.cli.accelerators import accelerators
 from codesign.cli.compare import compare
 from codesign.cli.cpus import cpus
 from codesign.cli.errors import Commands
+from codesign.cli.map import map_
+from codesign.cli.query import query
+from codesign.cli.report import report
 from codesign.cli.simulate import simulate
+from codesign.cli.sweep import sweep
 from codesign.cli.validate import validate
 from codesign.cli.zoo import zoo
 
@@ -23,6 +27,10 @@ def main(context: click.Context) -> None:
 
 
 main.add_command(simulate)
+main.add_command(map_)
+main.add_command(sweep)
+main.add_command(report)
+main.add_command(query)
 main.add_command(compare)
 main.add_command(accelerators)
 main.add_command(cpus)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from hw_models.base import AcceleratorConfig
 from hw_models.config import read_yaml, with_settings
@@ -61,10 +62,20 @@ def load_accelerator(name_or_path: str, settings: Iterable[str] = ()) -> Acceler
             f"unknown accelerator {name_or_path!r}; {meant} `codesign accelerators` lists them all, and a path to a"
             " .yaml file works too"
         )
-    values = with_settings(read_yaml(path), settings)
+    return read_accelerator(with_settings(read_yaml(path), settings), name_or_path)
+
+
+def read_accelerator(values: dict[str, Any], where: str) -> AcceleratorConfig:
+    """Check the values of a config and return it; ``where`` begins the messages.
+
+    Raises
+    ------
+    InputError
+        If a value is wrong; the message names the key and the rule.
+    """
     kind = values.get("kind")
     if kind not in KINDS:
-        raise InputError.must(f"{name_or_path}: kind", f"one of {', '.join(KINDS)}", kind)
+        raise InputError.must(f"{where}: kind", f"one of {', '.join(KINDS)}", kind)
     module, name = KINDS[kind].split(":")
     config: type[AcceleratorConfig] = getattr(import_module(module), name)
-    return config.read(values, name_or_path)
+    return config.read(values, where)

@@ -49,7 +49,7 @@ USAGE = {
     "no model": (["simulate"], ["missing argument 'MODEL'", "simulate --help"]),
     "two models": (["simulate", "conv.csv", "b.csv"], ["unexpected extra argument", "b.csv"]),
     "misspelt command": (["simulat"], ["no command 'simulat'", "did you mean simulate?"]),
-    "far-off command": (["xyz"], ["no command 'xyz'", "simulate, compare, accelerators, cpus, validate"]),
+    "far-off command": (["xyz"], ["no command 'xyz'", "simulate, map, sweep, report, query, compare"]),
     "misspelt option": (["simulate", "conv.csv", "--datflow", "ws"], ["'--datflow'", "did you mean '--dataflow'?"]),
     "unknown dataflow": (["simulate", "conv.csv", "--dataflow", "rs"], ["--dataflow", "'rs'", "'ws', 'os', 'is'"]),
     "unknown engine": (["simulate", "conv.csv", "--engine", "fast"], ["--engine", "'fast'", "'simpy'"]),
