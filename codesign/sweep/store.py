@@ -303,7 +303,7 @@ def _prepare(directory: Path, resume: bool) -> bool:
 def check_installed(module: str) -> None:
     """Refuse to go on without a package that only sweeps need."""
     if importlib.util.find_spec(module) is None:
-        raise InputError(f"a sweep needs {module}; install it with pip install 'sparse-codesign[sweep]'")
+        raise InputError(f"a sweep needs {module}; install it with pip install {module}")
 
 
 def first_line(error: Exception) -> str:

@@ -147,7 +147,7 @@ def test_missing_duckdb_is_told(swept: Path, monkeypatch: pytest.MonkeyPatch, co
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "duckdb" else find(name))
     paths = {"STUDY": str(swept / "study.yaml"), "OUT": str(swept / "out")}
-    assert "sparse-codesign[sweep]" in refused(*(paths.get(word, word) for word in command))
+    assert "install it with pip install" in refused(*(paths.get(word, word) for word in command))
 
 
 def test_progress_tells_rate_and_time_left() -> None:
