@@ -12,7 +12,7 @@ from codesign.report.words import printable
 from codesign.sweep.results import Results, levels
 from codesign.sweep.space import Space, read_space
 from codesign.sweep.store import GRAPHS
-from codesign.sweep.study import StudyFile
+from codesign.sweep.study import ModelEntry, StudyFile
 from codesign.sweep.traced import Traced, trace_all, unpack
 from traces.errors import InputError
 
@@ -50,8 +50,14 @@ def commands(results: Results) -> dict[str, dict[str, Any]]:
 def _words(results: Results, base: str | None, name: str, level: Any) -> str:  # noqa: ANN401 (any setting)
     """Return what a level of a column adds to a command, on a target with a base to simulate on, or on a CPU."""
     if name == "model":
-        spec, inputs = _model(results, level)
-        return shlex.quote(spec) + ("" if inputs is None else f" --input {shlex.quote(inputs)}")
+        entry = _model(results, level)
+        words = [located(results.file, entry.model)]
+        words += [] if entry.input is None else ["--input", results.file.path(entry.input)]
+        words += [] if entry.activations is None else ["--activations", entry.activations]
+        words += ["--training"] * entry.training
+        for selector, pattern in entry.rules.items():
+            words += ["--rule", f"{selector}={pattern}"]
+        return shlex.join(words)
     if name == "target":
         on = f"--cpu {shlex.quote(level)} --no-measure" if base is None else f"--on {shlex.quote(base)}"
         return on + (f" --seed {results.study.seed}" if results.study.seed else "")
@@ -151,13 +157,13 @@ def setting(name: str, value: object) -> str:
     return f"{name}={int(value) if isinstance(value, float) and value.is_integer() else value}"
 
 
-def _model(results: Results, name: str) -> tuple[str, str | None]:
-    """Return what loads a model, and the file with its inputs, by its name in the results."""
+def _model(results: Results, name: str) -> ModelEntry:
+    """Return the entry of a model in the study, by its name in the results."""
     for entry in results.study.models:
         called = (entry.name,) if entry.name else (entry.model, entry.model.rpartition(":")[2], Path(entry.model).stem)
         if name in called:
             break
-    return located(results.file, entry.model), None if entry.input is None else results.file.path(entry.input)
+    return entry
 
 
 def _graphs(results: Results) -> Callable[[str, str], OpGraph]:

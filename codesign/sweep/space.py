@@ -14,12 +14,13 @@ from codesign.patterns import parse_pattern
 from codesign.sweep.axis import Values, read_values
 from codesign.sweep.limits import check_limits, sizes
 from codesign.sweep.optimizers import Axis, Grid
-from codesign.sweep.study import StudyFile
+from codesign.sweep.study import ModelEntry, StudyFile
 from hw_models.accelerators import load_accelerator
 from hw_models.accelerators.registry import read_accelerator
 from hw_models.base import AcceleratorConfig
 from hw_models.cpus import cpu_names, load_cpu
 from hw_models.systolic.config import SystolicConfig
+from traces.delta_rule import parse_activations
 from traces.errors import InputError
 
 #: Objectives that a CPU has; its model knows no energy and no area.
@@ -251,7 +252,27 @@ def _model_names(file: StudyFile) -> tuple[str, ...]:
         if name in found:
             raise file.error(f"models.{at}", f"there are two models of the name {name}; give one a name of its own")
         found.append(name)
+        _check_options(file, f"models.{at}", entry)
     return tuple(found)
+
+
+def _check_options(file: StudyFile, path: str, entry: ModelEntry) -> None:
+    """Refuse options of a model that are wrong, or wrong together."""
+    if entry.activations is not None and entry.activations != "spikes":
+        try:
+            parse_activations(entry.activations)
+        except InputError as error:
+            raise file.error(f"{path}.activations", str(error).removeprefix("--activations ")) from None
+        if entry.training:
+            raise file.error(f"{path}.training", "must be left out with activations: a step trains on plain values")
+    for selector, pattern in entry.rules.items():
+        try:
+            parse_pattern(pattern)
+        except InputError as error:
+            raise file.error(f"{path}.rules.{selector}", error) from None
+    if file.study.cpus and (entry.activations is not None or entry.training):
+        option = "training" if entry.training else "activations"
+        raise file.error(f"{path}.{option}", "must be left out with cpus, which run plain inputs; give them a study")
 
 
 def _short(spec: str) -> str:

@@ -45,11 +45,14 @@ Number = Annotated[float, Field(strict=False), BeforeValidator(_no_switch)]
 
 
 class ModelEntry(Section):
-    """A model as `codesign simulate` takes it, the name it has in results, and a file with its inputs."""
+    """A model as `codesign simulate` takes it, the name it has in results, and that command's options for it."""
 
     model: str = Field(min_length=1)
     name: str | None = Field(default=None, min_length=1)
     input: str | None = None
+    activations: str | None = None
+    training: bool = False
+    rules: dict[str, str] = Field(default_factory=dict)
 
 
 class WeightsEntry(Section):

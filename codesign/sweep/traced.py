@@ -20,6 +20,7 @@ from codesign.sweep.point import code_version
 from codesign.sweep.space import Space
 from codesign.sweep.study import ModelEntry, StudyFile
 from traces.bitmap import Bitmap
+from traces.delta_rule import parse_activations
 from traces.errors import InputError
 from traces.gemm import Gemm
 from traces.graph import OpGraph
@@ -119,8 +120,9 @@ def _load(file: StudyFile, at: int, entry: ModelEntry) -> OpGraph:
     from traces.load import load_model
 
     given = None if entry.input is None else Path(file.path(entry.input))
+    sequence = entry.activations is not None and entry.activations != "spikes"
     try:
-        return load_model(_located(file, entry.model), input_path=given, seed=file.study.seed)
+        return load_model(_located(file, entry.model), input_path=given, seed=file.study.seed, sequence=sequence)
     except InputError as error:
         raise file.error(f"models.{at}", error) from None
 
@@ -129,11 +131,38 @@ def _sparse(file: StudyFile, m: int, w: int, graph: OpGraph, pattern: str) -> Op
     """Return the graph pruned, with the zeros of its activations."""
     from codesign.sparsification import sparsify
 
+    entry = file.study.models[m]
     try:
-        graph = sparsify(graph, pattern)
+        graph = sparsify(graph, pattern, rules=entry.rules)
     except InputError as error:
         raise file.error(f"weights.{w} on models.{m}", error) from None
-    if graph.program is not None and graph.program.example_inputs is not None:
+    try:
+        graph = _captured(file, entry, graph)
+        if entry.training:
+            from codesign.training import training_step
+
+            graph = training_step(graph)
+    except InputError as error:
+        raise file.error(f"models.{m}", error) from None
+    return graph
+
+
+def _captured(file: StudyFile, entry: ModelEntry, graph: OpGraph) -> OpGraph:
+    """Return the graph with the zeros that its inputs give, or those of what changes in them."""
+    if entry.activations is not None and entry.activations != "spikes":
+        from traces.delta import capture_delta
+        from traces.input_file import read_inputs
+
+        inputs = () if entry.input is None else read_inputs(Path(file.path(entry.input)))
+        return capture_delta(graph, *inputs, threshold=parse_activations(entry.activations))
+    runs = graph.program is not None and graph.program.example_inputs is not None
+    if entry.activations == "spikes":
+        from traces.temporal import check_spikes
+
+        if graph.program is None or graph.program.example_inputs is None:
+            raise InputError(f"activations: spikes needs a model that can be run; {graph.name} has only shapes")
+        check_spikes(graph.program.example_inputs)
+    if runs:
         from traces.capture import capture
 
         graph = capture(graph)
@@ -152,7 +181,7 @@ def _kept(folder: Path, file: StudyFile, entry: ModelEntry, pattern: str) -> Pat
     """Return where a traced model is kept; None where its source cannot be told."""
     from traces import zoo
 
-    said: list[bytes | str] = [entry.model, pattern, str(file.study.seed), code_version(), _torch_version()]
+    said: list[bytes | str] = [entry.model_dump_json(), pattern, str(file.study.seed), code_version(), _torch_version()]
     files = [entry.input] if entry.input else []
     if entry.model.endswith((".csv", ".pt2", ".nir")):
         files.append(entry.model)

@@ -74,6 +74,52 @@ def test_commands_give_their_points(results: Results) -> None:
         assert found["total_energy_pj"] == pytest.approx(results.columns["energy_pj"][row])
 
 
+MODELS = """
+import torch
+from torch import nn
+
+
+def net():
+    return nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3)), torch.randn(2, 4, 12, 12)
+
+
+def gru():
+    return nn.GRU(16, 32), torch.randn(12, 1, 16)
+
+
+def spiking():
+    return nn.Sequential(nn.Linear(16, 8)), (torch.rand(4, 16) > 0.7).float()
+"""
+
+
+def test_options_of_models_are_those_of_simulate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules, a training step, changes in a sequence and spikes are swept as `codesign simulate` takes them."""
+    monkeypatch.chdir(tmp_path)
+    Path("models.py").write_text(MODELS)
+    models = [
+        {"model": "models.py:net", "name": "ruled", "rules": {"2": "2:4"}},
+        {"model": "models.py:net", "name": "step", "training": True},
+        {"model": "models.py:gru", "activations": "delta:0.3"},
+        {"model": "models.py:spiking", "activations": "spikes"},
+    ]
+    machines = ["systolic-32x32-nm", "prosperity"]
+    made = {"name": "options", "seed": 3, "models": models, "accelerators": machines, "objectives": ["cycles"]}
+    Path("study.yaml").write_text(yaml.safe_dump(made))
+    run_sweep("study.yaml", out="sweep", workers=1)
+    results = read_results("sweep")
+    assert len(results) == 8
+    for row in range(8):
+        done = CliRunner().invoke(main, [*shlex.split(command(results, row))[1:], "--json"])
+        stored, reason = results.columns["cycles"][row], results.columns["reason"][row]
+        if stored is None:
+            assert done.exit_code == 2
+            assert reason in done.stderr
+        else:
+            assert done.exit_code == 0, done.stderr
+            assert json.loads(done.stdout)["total_cycles"] == stored
+    assert results.count("done") >= 6
+
+
 def test_page_puts_commands_together_alike(results: Results) -> None:
     """The parts that the page holds, joined by the levels of a point, are its command."""
     how = commands(results)

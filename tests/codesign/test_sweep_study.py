@@ -36,6 +36,22 @@ BAD: dict[str, tuple[dict[Any, Any], list[str]]] = {
         on(set={"array.rows": {"from": 8, "to": 16, "by": 2}}),
         ["accelerators.0.set.array.rows", "by is an unknown key"],
     ),
+    "activations of no form": (
+        {"models": [{"model": "gemms.csv", "activations": "delta"}]},
+        ["models.0.activations", "must be of the form delta:THRESHOLD"],
+    ),
+    "training on changes": (
+        {"models": [{"model": "gemms.csv", "activations": "delta:0.1", "training": True}]},
+        ["models.0.training", "left out with activations"],
+    ),
+    "bad pattern of a rule": (
+        {"models": [{"model": "gemms.csv", "rules": {"a": "9:4"}}]},
+        ["models.0.rules.a", "9"],
+    ),
+    "training on CPUs": (
+        {"models": [{"model": "gemms.csv", "training": True}], "cpus": ["cortex-a53"], "objectives": ["cycles"]},
+        ["models.0.training", "left out with cpus"],
+    ),
     "empty list": (on(set={"array.rows": []}), ["accelerators.0.set.array.rows", "empty"]),
     "empty range": (
         on(set={"array.rows": {"from": 32, "to": 8, "step": 8}}),
