@@ -46,6 +46,16 @@ class Bands:
         pointers = self.pointers[first : last + 1] - start
         return Bands(self.rows[first:last], pointers, self.columns[start:end], self.values[start:end])
 
+    def split(self, height: int) -> Bands:
+        """Return bands of fewer rows, a divisor of this height; each has the columns of the band it is from."""
+        pieces = self.height // height
+        lengths = np.repeat(np.diff(self.pointers), pieces)
+        pointers = np.concatenate([[0], np.cumsum(lengths)])
+        entry = np.arange(pointers[-1]) + np.repeat(np.repeat(self.pointers[:-1], pieces) - pointers[:-1], lengths)
+        piece = np.repeat(np.tile(np.arange(pieces), len(self)), lengths)
+        values = self.values.reshape(-1, pieces, height)[entry, piece]
+        return Bands(self.rows.reshape(-1, height), pointers, self.columns[entry], values)
+
     def singles(self, rows: int) -> Bands:
         """Return the first rows of every band as bands of one row; the other rows are padding."""
         lengths = np.repeat(np.diff(self.pointers), rows)

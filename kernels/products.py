@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels import arrays, plan, strips
+from kernels import arrays, machine, plan, strips
 from kernels.arrays import ArrayLike
 from kernels.bands import Bands, bands
-from kernels.packed import Packed, pack
+from kernels.packed import Packed, Store, pack
 from kernels.panels import Panels, panels
 from kernels.threads import check_threads
 
 INFINITY = float("inf")
 Floats = NDArray[np.float32]
+TALLEST = 4
+"""Rows of a tile of bands that share columns, at most."""
 WHOLE_STRIPS = 8
 """With this many strips for each thread, threads divide the columns; with fewer, the rows."""
 
@@ -92,7 +94,7 @@ def prepare(packed: Packed, columns: int, threads: int, choose: Callable[[plan.P
     """Make a product ready by a plan of the caller's choice; what `product` does with the planner's."""
     rows, width = packed.shape
     chosen, calls = [], []
-    for part in packed.layout("bands", lambda store: bands(store, plan.dense_height())):
+    for part in tiled(packed, columns):
         best = choose(plan.Problem(len(part), part.height, width, len(part.columns), columns))
         chosen.append(best)
         tiles = sum(-(-strip.count // (strip.vectors * best.lanes)) for strip in best.strips)
@@ -106,13 +108,31 @@ def prepare(packed: Packed, columns: int, threads: int, choose: Callable[[plan.P
     return Product((rows, width, columns), tuple(chosen), tuple(calls))
 
 
+def tiled(packed: Packed, columns: int) -> list[Bands]:
+    """Return the bands that a product with so many columns works on, of no more rows than tiles have.
+
+    Bands of 8 or 16 rows are taken in fours: a tile of 4x4 registers reads fewer weights for each input than one of
+    16x1, and passes over the weights a fourth as often. A single register of columns needs the rows to hide the
+    latency, so there they stay.
+    """
+
+    def build(store: Store) -> list[Bands]:
+        found = bands(store, plan.dense_height())
+        if columns <= machine.vector_lanes():
+            return found
+        heights = [max(h for h in range(1, TALLEST + 1) if part.height % h == 0) for part in found]
+        return [part.split(h) if 1 < h < part.height else part for part, h in zip(found, heights, strict=True)]
+
+    return packed.layout(("bands", columns <= machine.vector_lanes()), build)
+
+
 def _layouts(packed: Packed, part: Bands, best: plan.Plan, parts: int) -> list[Panels]:
     """Return the panels of some bands; rows that do not fill the last slice come by themselves."""
     whole = len(part) - len(part) % best.slices
     cuts = [(part.cut(first, last), slices) for first, last, slices in ((0, whole, best.slices), (whole, len(part), 1))]
 
     def build(cut: Bands, slices: int) -> Panels:
-        name = ("panels", int(cut.rows[0, 0]), best.block, slices, parts)
+        name = ("panels", cut.height, int(cut.rows[0, 0]), best.block, slices, parts)
         return packed.layout(name, lambda _store: panels(cut, packed.shape[1], best.block, slices, parts))
 
     return [build(cut, slices) for cut, slices in cuts if len(cut)]

@@ -30,9 +30,9 @@ import numpy as np
 from codesign.comparison.panel_lines import LINE_FLOATS, Matrices, Memory, fills, tiles_of
 from hw_models.cpus import CpuConfig
 from kernels import machine, plan
-from kernels.bands import bands
 from kernels.packed import Packed
 from kernels.panels import Panels, panels
+from kernels.products import tiled
 
 Counts = dict[str, float]
 
@@ -69,7 +69,7 @@ def _bytes(one: Panels) -> int:
 def _calls(packed: Packed, columns: int) -> Iterator[tuple[Panels, plan.Strip, int]]:
     """Yield what each call of compiled code works on: panels, a strip of columns, and the lanes of a register."""
     width = packed.shape[1]
-    for part in packed.layout("bands", lambda store: bands(store, plan.dense_height())):
+    for part in tiled(packed, columns):
         best = plan.plan(plan.Problem(len(part), part.height, width, len(part.columns), columns))
         whole = len(part) - len(part) % best.slices
         for cut, slices in ((part.cut(0, whole), best.slices), (part.cut(whole, len(part)), 1)):

@@ -45,6 +45,27 @@ def test_panels_hold_the_matrix(
     assert np.array_equal(held, matrix)
 
 
+@given(
+    count=st.integers(1, 5),
+    width=st.integers(1, 20),
+    density=st.floats(0, 1),
+    seed=st.integers(0, 99),
+    height=st.sampled_from([1, 2, 3, 6, 12]),
+)
+def test_split_bands_hold_the_matrix(count: int, width: int, density: float, seed: int, height: int) -> None:
+    """Bands of fewer rows hold the same matrix, each with the columns of the band it is from."""
+    rng = np.random.default_rng(seed)
+    kept = np.repeat(rng.random((count, width)) < density, 12, axis=0)
+    matrix = np.where(kept, rng.uniform(1, 2, kept.shape), 0).astype(np.float32)
+    (whole,) = bands(pack(matrix, "group:12").store, 4)
+    split = whole.split(height)
+    held = np.zeros_like(matrix)
+    for rows, first, last in zip(split.rows, split.pointers, split.pointers[1:], strict=False):
+        held[np.ix_(rows, split.columns[first:last])] = split.values[first:last].T
+    assert split.height == height
+    assert np.array_equal(held, matrix)
+
+
 def test_rows_of_a_block_come_by_length() -> None:
     """Within a block panels get shorter and shorter, so that the end of the inner loop is predictable."""
     rng = np.random.default_rng(1)
