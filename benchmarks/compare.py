@@ -256,6 +256,12 @@ def by_pattern(rows: Sequence[Record]) -> Iterator[tuple[str, Errors]]:
         yield name, summary(name, own)
 
 
+def mobilenet(rows: Sequence[Record]) -> list[Record]:
+    """Return the rows of MobileNet-v1's nine shapes, of every pattern but N:M."""
+    nine = [(m, k, side * side, side) for m, k, side in CONVOLUTIONS[:9]]
+    return [row for row in rows if tuple(row["shape"]) in nine and not row["case"][0].isdigit()]
+
+
 def described(found: Errors) -> str:
     """Return errors in words."""
     return (
@@ -320,6 +326,7 @@ def main(targets: str, passes: int, save: Path | None, load: Path | None, write:
         click.echo(f"{target}: {json.dumps(constants[target])}")
         for name, found in results[target].items():
             click.echo(f"  {name:<10}{described(found)}")
+        click.echo(f"    {'MobileNet-v1, no N:M':<26}{described(summary(target, mobilenet(parts['held out'])))}")
         for pattern, found in by_pattern(parts["held out"]):
             click.echo(f"    {pattern:<26}{described(found)}")
         rows = sorted(parts["held out"], key=lambda row: -abs(row["simulated"] / row["measured"] - 1))
