@@ -91,13 +91,13 @@ def compare(
     # All that can be checked without the model is checked first: tracing a model takes a while.
     from codesign.cli.simulate import parse_rule
     from codesign.comparison import compare as run
-    from codesign.comparison.save import check_directory
+    from codesign.comparison.save import FOLDER
     from codesign.comparison.targets import check_names
 
     cpus = [name.strip() for name in names.split(",") if name.strip()]
     check_names(cpus)
     if out is not None:
-        check_directory(out)
+        FOLDER.check(out)
     shares = None if sparsities is None else _numbers(sparsities)
     by_selector = dict(map(parse_rule, rules))
 

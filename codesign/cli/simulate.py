@@ -116,12 +116,12 @@ def simulate(
     if as_json and explain:
         raise click.UsageError("--explain must be left out with --json, which holds mappings and alternatives")
     # All that can be checked without the model is checked first: tracing a model takes a while.
-    from codesign.report.save import check_directory
+    from codesign.report.save import FOLDER
     from codesign.simulation import simulate as run
     from hw_models.accelerators import load_accelerator
 
     if out is not None:
-        check_directory(out)
+        FOLDER.check(out)
     config = load_accelerator(accelerator, settings)
     threshold = None
     if activations is not None and activations != "spikes":

@@ -1,17 +1,15 @@
-"""Save: a report as a directory of files, written whole or not at all."""
+"""Save: a report as JSON, CSV, timeline, pictures and a page."""
 
 from __future__ import annotations
 
 import io
 import json
-import secrets
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codesign.folder import Folder
 from codesign.report.layers import layers_csv
 from codesign.report.timeline import timeline
-from traces.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,58 +17,22 @@ if TYPE_CHECKING:
     from codesign.report.report import Report
 
 PICTURES = ("cycles", "utilization", "energy", "roofline")
-FILES = ("report.json", "layers.csv", "timeline.json", "index.html", *(f"{name}.png" for name in PICTURES))
-
-
-def check_directory(directory: Path | str) -> Path:
-    """Return the absolute path of a directory that a report can be saved as.
-
-    Raises
-    ------
-    InputError
-        If nothing can be written there, or what is there is not an earlier report and nothing else.
-    """
-    path = Path(directory).resolve()
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} must be a directory to hold the report; make it first")
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} must be a directory for the report, not a file; name another one")
-    if path.is_mount():
-        raise InputError(f"{path} is a mount point, which cannot be replaced; name a directory inside it")
-    try:
-        found = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-        _partial(path).rmdir()
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}; name another directory") from None
-    others = [name for name in found if name not in FILES]
-    if found and (others or not _is_report(path / "report.json")):
-        raise InputError(
-            f"{path} must be new, empty or an earlier report, but it holds {(others or found)[0]};"
-            " name another directory"
-        )
-    return path
+FOLDER = Folder(
+    "report",
+    ("report.json", "layers.csv", "timeline.json", "index.html", *(f"{name}.png" for name in PICTURES)),
+    frozenset(("schema_version", "accelerator", "ops")),
+)
 
 
 def save(report: Report, directory: Path | str) -> Path:
     """Write a report as JSON, CSV, timeline, pictures and a page that shows them; return the directory.
-
-    The files are written beside the directory and moved there when all are complete; an earlier report is replaced.
 
     Raises
     ------
     InputError
         If the directory cannot be written, or holds anything but an earlier report.
     """
-    path = check_directory(directory)
-    partial = _partial(path)
-    try:
-        _write(report, partial)
-        _replace(path, partial)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; nothing was changed") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return path
+    return FOLDER.write(directory, lambda folder: _write(report, folder))
 
 
 def _write(report: Report, directory: Path) -> None:
@@ -91,33 +53,3 @@ def _png(fig: Figure) -> bytes:
     out = io.BytesIO()
     fig.savefig(out, format="png", dpi=120)
     return out.getvalue()
-
-
-def _partial(path: Path) -> Path:
-    """Make a new hidden directory beside the path."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    partial.mkdir()
-    return partial
-
-
-def _replace(path: Path, complete: Path) -> None:
-    """Move the complete directory to the path; what was there goes last, and comes back if the move fails."""
-    if not path.exists():
-        complete.rename(path)
-        return
-    earlier = complete.with_name(f"{complete.name}.earlier")
-    path.rename(earlier)
-    try:
-        complete.rename(path)
-    except BaseException:
-        earlier.rename(path)
-        raise
-    shutil.rmtree(earlier)
-
-
-def _is_report(file: Path) -> bool:
-    try:
-        values = json.loads(file.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(values, dict) and {"schema_version", "accelerator", "ops"} <= values.keys()

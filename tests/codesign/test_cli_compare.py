@@ -11,7 +11,7 @@ from cli_models import CONV, MODELS
 from click.testing import CliRunner, Result
 
 from codesign.cli import main
-from codesign.comparison.save import FILES
+from codesign.comparison.save import FOLDER
 from hw_models.cpus import cpu_names
 
 GEMM = "Layer, M, N, K,\na, 64, 48, 32,\nb, 64, 48, 64,\nhead, 1, 10, 48,\n"
@@ -58,7 +58,7 @@ def test_out_saves_all_files_and_replaces_only_its_own() -> None:
     """JSON, CSV, table and picture; a directory with anything else is left alone."""
     run(*BASE, "--out", "found")
     run(*BASE, "--out", "found")
-    assert sorted(path.name for path in Path("found").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in Path("found").iterdir()) == sorted(FOLDER.files)
     assert json.loads(Path("found/comparison.json").read_text())["weights"] == "unstructured:0.9"
     assert Path("found/speedup.png").read_bytes()[:4] == b"\x89PNG"
     Path("found/mine.txt").touch()

@@ -11,7 +11,7 @@ from cli_models import CONV, MODELS, resnet50_csv
 from click.testing import CliRunner, Result
 
 from codesign.cli import main
-from codesign.report.save import FILES
+from codesign.report.save import FOLDER
 from hw_models.accelerators import load_accelerator, preset_names
 from traces.zoo import ZOO
 
@@ -102,7 +102,7 @@ def test_out_saves_a_report() -> None:
     """--out leaves the files of a report, twice over."""
     for _ in range(2):
         run("simulate", "conv.csv", "--out", "out")
-    assert {entry.name for entry in Path("out").iterdir()} == set(FILES)
+    assert {entry.name for entry in Path("out").iterdir()} == set(FOLDER.files)
     assert sorted(entry.name for entry in Path.cwd().iterdir()) == ["conv.csv", "models.py", "out"]
 
 

@@ -14,7 +14,7 @@ from report_samples import long_sample, sample
 
 from codesign.report import OpRecord, Report, plots
 from codesign.report.layers import COMPONENTS, columns
-from codesign.report.save import FILES, check_directory
+from codesign.report.save import FOLDER
 from codesign.report.timeline import timeline
 from traces.errors import InputError
 
@@ -105,11 +105,11 @@ def test_save_writes_everything_and_replaces_an_earlier_report(tmp_path: Path) -
     out = tmp_path / "out"
     sample().save(out)
     long_sample(5).save(out)
-    assert {entry.name for entry in out.iterdir()} == set(FILES)
+    assert {entry.name for entry in out.iterdir()} == set(FOLDER.files)
     assert json.loads((out / "report.json").read_text())["ops"][4]["name"] == "block.4.linear"
     assert json.loads((out / "timeline.json").read_text())["otherData"]["total_cycles"] == long_sample(5).total_cycles
     assert len((out / "layers.csv").read_text().splitlines()) == 6
-    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in FILES if name.endswith(".png"))
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in FOLDER.files if name.endswith(".png"))
     assert (out / "index.html").read_text().count("data:image/png") == 4
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
     (tmp_path / "plain").mkdir()
@@ -157,7 +157,7 @@ def test_a_move_that_fails_brings_the_earlier_report_back(tmp_path: Path, monkey
 def test_only_new_empty_and_own_directories_are_taken(tmp_path: Path) -> None:
     """A directory with anything else in it is refused by name, and is left as it is."""
     (tmp_path / "empty").mkdir()
-    assert check_directory(tmp_path / "empty") == (tmp_path / "empty").resolve()
+    assert FOLDER.check(tmp_path / "empty") == (tmp_path / "empty").resolve()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     (tmp_path / "alike").mkdir()
@@ -169,7 +169,7 @@ def test_only_new_empty_and_own_directories_are_taken(tmp_path: Path) -> None:
             sample().save(tmp_path / name)
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="not a file"):
-        check_directory(tmp_path / "file")
+        FOLDER.check(tmp_path / "file")
     with pytest.raises(InputError, match="must be a directory"):
-        check_directory(tmp_path / "missing" / "out")
+        FOLDER.check(tmp_path / "missing" / "out")
     assert (tmp_path / "noted" / "notes.txt").exists()
