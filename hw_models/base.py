@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -126,12 +127,12 @@ class OpCost:
     alternatives: dict[str, int] = field(default_factory=dict)
 
 
-class OpwiseConfig(AcceleratorConfig):
+class OpwiseConfig(AcceleratorConfig, ABC):
     """Config of an accelerator that tells the cost of one op at a time."""
 
+    @abstractmethod
     def accelerator(self) -> Accelerator:
         """Return the accelerator with this config."""
-        raise NotImplementedError(f"{type(self).__name__} must say which accelerator it configures")
 
 
 class Accelerator(Protocol):

@@ -48,13 +48,45 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that there is not; endless nesting
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise InputError(f"{path} must be YAML, but has a mistake{line}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold a mapping of keys to values, not {type(values).__name__}")
     return values
+
+
+def config_file(name_or_path: str, folder: Path, what: str, more: str) -> Path:
+    """Return the file of a config that is named, of those in a folder, or given by its path.
+
+    Parameters
+    ----------
+    name_or_path
+        As a user gave it; a path ends in .yaml or .yml.
+    folder
+        The configs that ship with the package, a .yaml file each.
+    what, more
+        What it is, and what else can be done, in the message.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name_or_path.endswith((".yaml", ".yml")):
+        return Path(name_or_path)
+    names = config_names(folder)
+    if name_or_path not in names:
+        near = difflib.get_close_matches(name_or_path, names, n=3, cutoff=0.4)
+        meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)};"
+        raise InputError(f"unknown {what} {name_or_path!r}; {meant} {more}")
+    return folder / f"{name_or_path}.yaml"
+
+
+def config_names(folder: Path) -> list[str]:
+    """Return the names of the configs in a folder, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def with_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -72,7 +104,7 @@ def with_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str, 
                 raise InputError(f"--set {setting}: {section} is a value and has no keys of its own")
         try:
             at[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise InputError.must(f"--set {path}", "a YAML value", text) from None
     return merged
 

@@ -21,7 +21,7 @@ class Sram(Config):
 class Dram(Config):
     """One channel for everything: bandwidth, latency of a read, and technology for energy."""
 
-    bytes_per_cycle: float = Field(gt=0, le=1e9, strict=False)
+    bytes_per_cycle: float = Field(ge=1e-6, le=1e9, strict=False)
     latency_cycles: int = Field(ge=0, le=10**6)
     burst_bytes: int = Field(ge=1, default=64, description="bytes of one access; accesses = bytes / burst_bytes")
     technology: Literal["lpddr4", "lpddr", "ddr3", "gddr5", "hbm2", "hbm3"] = "lpddr4"

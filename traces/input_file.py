@@ -52,6 +52,7 @@ def _load(path: Path) -> list[tuple[str, NDArray[Any]]]:
         raise InputError(f"the input file {path} does not exist") from None
     except IsADirectoryError:
         raise InputError(f"the input file {path} is a directory") from None
+    # NotImplementedError is zipfile's, for a compression that it lacks.
     except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, KeyError) as error:
         raise InputError(f"the input file {path} cannot be read: {_first_line(error)}") from None
     except (zipfile.BadZipFile, zlib.error) as error:

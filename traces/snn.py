@@ -14,6 +14,7 @@ v <- beta*v + x is LIF with dt/tau = 1 - beta and r = 1/(1 - beta); snnTorch res
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -25,7 +26,7 @@ State = tuple[Tensor, ...]
 Parameter = float | Tensor
 
 
-class Neuron(nn.Module):
+class Neuron(nn.Module, ABC):
     """What all neurons share: firing and reset.
 
     Parameters
@@ -76,9 +77,9 @@ class Neuron(nn.Module):
         v = v - spikes * threshold if self.reset == "subtract" else torch.where(spikes != 0, v_reset, v)
         return spikes, (*others, v)
 
+    @abstractmethod
     def integrate(self, x: Tensor, state: State) -> State:
         """Return the state before firing."""
-        raise NotImplementedError
 
 
 class If(Neuron):

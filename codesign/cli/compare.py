@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from codesign.cli import options
 from codesign.cli.progress import step
 
 if TYPE_CHECKING:
@@ -33,13 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sparsities", metavar="S,...", help="Compare at each of these shares of zeros, such as 0,0.5,0.7,0.8,0.9."
 )
-@click.option(
-    "--rule",
-    "rules",
-    multiple=True,
-    metavar="SELECTOR=PATTERN",
-    help="Pattern of the ops a name, glob, kind:KIND, first_conv or classifier selects; may be repeated.",
-)
+@options.rule
 @click.option(
     "--input",
     "input_path",
@@ -50,9 +45,7 @@ if TYPE_CHECKING:
 @click.option("--no-measure", is_flag=True, help="Simulate only.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Cores of the host.")
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Times the model's own batch.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of random weights and inputs."
-)
+@options.seed
 @click.option("--layers", is_flag=True, help="Print every layer too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the layers as CSV and nothing else.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from codesign.cli import options
 from codesign.cli.progress import step
 
 if TYPE_CHECKING:
@@ -36,14 +37,8 @@ _GEMM = re.compile(r"(\d+)x(\d+)x(\d+)")
     help="auto searches all that the array has.",
 )
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many mappings to rank.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the accelerator: array.rows=64; may be repeated.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of random weights.")
+@options.settings
+@options.seed
 @click.option("--explain", is_flag=True, help="Say why the best is best, and why others are not feasible.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list and nothing else.")
 def map_(

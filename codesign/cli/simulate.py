@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from codesign.cli import options
 from codesign.cli.progress import step
 
 if TYPE_CHECKING:
@@ -37,13 +38,7 @@ _ROWS = 60
 @click.option(
     "--weights", metavar="PATTERN", help="Prune weights: 2:4, unstructured:0.9, group:4:0.7, block:4x4:0.5, dense."
 )
-@click.option(
-    "--rule",
-    "rules",
-    multiple=True,
-    metavar="SELECTOR=PATTERN",
-    help="Pattern of the ops a name, glob, kind:KIND, first_conv or classifier selects; may be repeated.",
-)
+@options.rule
 @click.option(
     "--input",
     "input_path",
@@ -58,13 +53,7 @@ _ROWS = 60
     " LSTM. spikes: insist that all inputs are 0 or 1.",
 )
 @click.option("--training", is_flag=True, help="Simulate a whole training step: forward, backward, update.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the accelerator: array.rows=64, memory.ideal=true; may be repeated.",
-)
+@options.settings
 @click.option(
     "--engine",
     type=click.Choice(["compiled", "simpy"]),
@@ -79,9 +68,7 @@ _ROWS = 60
     show_default=True,
     help="What to do about operators that are not known: stop, or cost them as vector work.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of random weights and inputs."
-)
+@options.seed
 @click.option("--verify", is_flag=True, help="Also run the mapped tiles on the real tensors and compare with torch.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--explain", is_flag=True, help="Print the mapping of each op and what other dataflows would cost.")

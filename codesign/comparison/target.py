@@ -88,8 +88,8 @@ class Target(Protocol):
     def others(self, graph: OpGraph, ops: Sequence[Op]) -> float:
         """Return the simulated cycles of the ops that have no sparse kernel."""
 
-    def measure(self, job: Job) -> Measured:
-        """Measure the product dense and with every variant, where the target is at hand."""
+    def measure(self, job: Job) -> Measured | None:
+        """Measure the product dense and with every variant; None where the target is not at hand."""
 
     def close(self) -> None:
         """Give back what the target holds."""

@@ -29,7 +29,7 @@ _SOURCE = "Paddle-Lite 2.11, its published table; sparsity not stated beside it,
 _SPARSITY = "unstructured:0.75"
 
 #: Published milliseconds, dense and sparse: Snapdragon 865, 835 and 625.
-_TIMES = {
+PADDLE_TIMES = {
     ("mobilenet_v1", "cortex-a77"): (28.38, 17.04),
     ("mobilenet_v1", "cortex-a73"): (82.48, 56.02),
     ("mobilenet_v1", "cortex-a53"): (143.64, 173.46),
@@ -38,7 +38,7 @@ _TIMES = {
     ("mobilenet_v2", "cortex-a53"): (106.17, 117.95),
 }
 #: What the table says of its phones beside their cores.
-CLOCKS = {"cortex-a53": "clock_hz=1.8e9"}
+CLOCKS = {"cortex-a53": ["clock_hz=1.8e9"]}
 _DENSE_BAND = 0.25
 _RATIO_BAND = 0.15
 _NOTE = "which weights are zero and the sparsity are not known"
@@ -60,13 +60,13 @@ _PAIRS = range(14, 20)
 
 def anchors(golden: Path | None) -> Iterator[Anchor | Missing]:
     """Yield dense times, speedups by sparsity, whether sparse wins, and sparse times; none needs the golden tables."""
-    for network in dict.fromkeys(network for network, _ in _TIMES):
+    for network in dict.fromkeys(network for network, _ in PADDLE_TIMES):
         graph = load_model(f"zoo:{network}")
         sparse = sparsify(graph, _SPARSITY)
-        for name in [core for known, core in _TIMES if known == network]:
-            core = Core(load_cpu(name, [CLOCKS[name]] if name in CLOCKS else []))
+        for name in [core for known, core in PADDLE_TIMES if known == network]:
+            core = Core(load_cpu(name, CLOCKS.get(name, [])))
             dense_ms, sparse_ms = (network_time(core, one, PADDLE).milliseconds for one in (graph, sparse))
-            yield from _core(f"{network} on {name}", _TIMES[network, name], (dense_ms, sparse_ms))
+            yield from _core(f"{network} on {name}", PADDLE_TIMES[network, name], (dense_ms, sparse_ms))
     yield from map(_fast, _FAST_TIMES)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hw_models.base import AcceleratorConfig
-from hw_models.config import read_yaml, with_settings
+from hw_models.config import config_file, config_names, read_yaml, with_settings
 from traces.errors import InputError
 
 #: Module and config class of each kind of accelerator; imported when one is asked for.
@@ -38,7 +37,7 @@ _PRESETS = Path(__file__).parents[1] / "presets"
 
 def preset_names() -> list[str]:
     """Return the names of the presets that ship with the package, sorted."""
-    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
+    return config_names(_PRESETS)
 
 
 def load_accelerator(name_or_path: str, settings: Iterable[str] = ()) -> AcceleratorConfig:
@@ -52,16 +51,8 @@ def load_accelerator(name_or_path: str, settings: Iterable[str] = ()) -> Acceler
     InputError
         If there is no such preset or file, or a value is wrong; the message names the key and the rule.
     """
-    path = _PRESETS / f"{name_or_path}.yaml"
-    if name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path)
-    elif name_or_path not in preset_names():
-        near = difflib.get_close_matches(name_or_path, preset_names(), n=3, cutoff=0.4)
-        meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(preset_names())};"
-        raise InputError(
-            f"unknown accelerator {name_or_path!r}; {meant} `codesign accelerators` lists them all, and a path to a"
-            " .yaml file works too"
-        )
+    more = "`codesign accelerators` lists them all, and a path to a .yaml file works too"
+    path = config_file(name_or_path, _PRESETS, "accelerator", more)
     return read_accelerator(with_settings(read_yaml(path), settings), name_or_path)
 
 

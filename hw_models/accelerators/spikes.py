@@ -12,6 +12,7 @@ fill and drain.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -185,7 +186,7 @@ class Tally:
     waits: dict[str, int] = field(default_factory=dict)
 
 
-class SpikingAccelerator:
+class SpikingAccelerator(ABC):
     """An accelerator of spiking networks, told by what a group of an op takes on it (``tally``)."""
 
     config: OpwiseConfig
@@ -197,9 +198,9 @@ class SpikingAccelerator:
             return "operand I is not a spike train"
         return "its steps wait for each other" if op.kind == "recurrent" else None
 
+    @abstractmethod
     def tally(self, spikes: SpikeMatrix, weights: Bools) -> Tally:
         """Return what one group takes; ``weights`` is where W is not zero, (n, k)."""
-        raise NotImplementedError
 
     def dram_bits(self, work: Workload) -> dict[str, int]:
         """Return the bits moved once if everything fits on chip: spikes as a bitmap, weights dense."""

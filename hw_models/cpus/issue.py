@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -52,6 +53,25 @@ class Pace:
     floors: dict[str, float]
 
 
+class _Code(NamedTuple):
+    """A loop as compiled code takes it.
+
+    Of each instruction its class, slots of the window, registers read, written and added to; of each class its port
+    group, busy cycles, latency and accumulation latency; the first port of each group; which class blocks which; width,
+    window, turns, and the gap of loads with the classes that it is about.
+    """
+
+    kinds: Ints
+    slots: Ints
+    reads: Ints
+    writes: Ints
+    sums: Ints
+    rules: Ints
+    ports: Ints
+    blocks: NDArray[np.bool_]
+    limits: Ints
+
+
 def pace(cpu: CpuConfig, stream: Sequence[Instruction], unrolled: int = 1) -> Pace:
     """Return the steady state of a loop of which ``stream`` is one turn, or ``unrolled`` turns."""
     if not stream:
@@ -75,7 +95,7 @@ def pace(cpu: CpuConfig, stream: Sequence[Instruction], unrolled: int = 1) -> Pa
     run = _in_order if core.in_order else _out_of_order
     special = [core.load_gap_cycles, *(_KINDS.index(kind) for kind in ("fma", "load_vector", "load_splat"))]
     limits = np.array([core.dispatch_width, core.window, turns, *special], np.int64)
-    ends = run(kinds, slots, reads, writes, sums, rules, ports, blocks, limits)
+    ends = run(_Code(kinds, slots, reads, writes, sums, rules, ports, blocks, limits))
     cycles = float(ends[-1] - ends[turns // 2 - 1]) / (turns - turns // 2) / unrolled
     floors = {"issue": float(slots.sum()) / core.dispatch_width / unrolled}
     for at, name in enumerate(names):
@@ -118,22 +138,13 @@ def _ready(i: int, reads: Ints, sums: Ints, kinds: Ints, rules: Ints, at: Ints, 
 
 
 @numba.njit(cache=True)
-def _out_of_order(
-    kinds: Ints,
-    slots: Ints,
-    reads: Ints,
-    writes: Ints,
-    sums: Ints,
-    rules: Ints,
-    ports: Ints,
-    blocks: NDArray[np.bool_],
-    limits: Ints,
-) -> Ints:
+def _out_of_order(code: _Code) -> Ints:
     """Return the cycle in which the last instruction of each turn has left the window.
 
     Instructions are placed oldest first, each in the first cycle in which it is ready and a port of its group is free:
     just what a scheduler does that always picks the oldest.
     """
+    kinds, slots, reads, writes, sums, rules, ports, _, limits = code
     count, (width, window, turns) = len(kinds), limits[:3]
     registers = max(reads.max(), writes.max(), sums.max()) + 1
     at, summed, last = np.zeros(registers, np.int64), np.zeros(registers, np.int64), np.full(registers, -1, np.int64)
@@ -186,21 +197,12 @@ def _out_of_order(
 
 
 @numba.njit(cache=True)
-def _in_order(
-    kinds: Ints,
-    slots: Ints,
-    reads: Ints,
-    writes: Ints,
-    sums: Ints,
-    rules: Ints,
-    ports: Ints,
-    blocks: NDArray[np.bool_],
-    limits: Ints,
-) -> Ints:
+def _in_order(code: _Code) -> Ints:
     """Return the cycle in which the last instruction of each turn issues.
 
     A vector load passes beat by beat: none can be where a multiply-add reads its sum.
     """
+    kinds, slots, reads, writes, sums, rules, ports, blocks, limits = code
     width, turns, gap, fma = limits[0], limits[2], limits[3], limits[4]
     summing = np.full(64, -1, np.int64)
     registers = max(reads.max(), writes.max(), sums.max()) + 1

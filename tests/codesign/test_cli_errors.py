@@ -68,7 +68,9 @@ CONFIG = {
     "text for a number": (["--set", "array.rows=many"], ["array.rows must be a whole number, not 'many'"]),
     "fraction": (["--set", "array.rows=1.5"], ["array.rows must be a whole number, not 1.5"]),
     "negative size": (["--set", "array.rows=-4"], ["array.rows must be", "greater than or equal to 1", "-4"]),
-    "zero bandwidth": (["--set", "memory.dram.bytes_per_cycle=0"], ["bytes_per_cycle must be", "greater than 0"]),
+    "zero bandwidth": (["--set", "memory.dram.bytes_per_cycle=0"], ["bytes_per_cycle must be", "0.000001, not 0"]),
+    "hardly any bandwidth": (["--set", "memory.dram.bytes_per_cycle=1e-300"], ["bytes_per_cycle must be", "1e-300"]),
+    "date that there is not": (["--set", "clock_hz=2024-13-45"], ["--set clock_hz must be a YAML value", "2024-13-45"]),
     "infinite clock": (["--set", "clock_hz=.inf"], ["clock_hz must be", "finite"]),
     "value for a section": (["--set", "array=7"], ["array must be", "not 7"]),
     "narrow accumulator": (["--set", "precision.accumulator_bits=4"], ["accumulator_bits must be at least as wide"]),
@@ -112,6 +114,7 @@ def test_pattern(args: list[str], words: list[str]) -> None:
 
 YAML = {
     "mistake": ("kind: [systolic\nname: x", ["must be YAML", "line"]),
+    "date that there is not": ("kind: systolic\nname: 2024-13-45\n", ["mine.yaml must be YAML"]),
     "list": ("- 1\n- 2\n", ["must hold a mapping", "list"]),
     "nothing": ("", ["must hold a mapping"]),
     "binary": ("kind: \0", ["mine.yaml"]),

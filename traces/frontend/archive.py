@@ -74,6 +74,7 @@ def _read(data: bytes) -> dict[str, bytes]:
             if any(entry.compress_type for entry in entries) or sum(e.file_size for e in entries) > len(data):
                 raise InputError("the archive must be stored without compression, as torch.export.save writes it")
             parts = {name: archive.read(entry) for name, entry in zip(names, entries, strict=True) if _wanted(name)}
+    # zipfile raises NotImplementedError for features of the format that it lacks, RuntimeError for encrypted files.
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"not a zip archive, or damaged ({error}); write it with torch.export.save") from error
     for name in (_MODEL, *_CONFIGS.values()):
